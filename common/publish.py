@@ -1,0 +1,57 @@
+"""The event stream: topics appended to one Redis Stream after commit. Redis is never the truth (design §3).
+
+Topics: ``item:<id>``, ``run:<ulid>``, ``source:<cluster>/<name>``, ``plan:<ulid>``, ``phase:<id>``, ``session:<id>``,
+``component:<id>``. A message says only *what* changed; the hub reads the row and renders it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterable
+
+import redis
+from django.conf import settings
+from django.db import transaction
+
+STREAM = "phaseboard:events"
+MAX_ENTRIES = 10_000
+#: a Redis list used to wake the observer for a CheckRequest; the row is the truth
+WAKE_OBSERVER = "phaseboard:wake:observer"
+
+
+@functools.cache
+def client() -> redis.Redis:
+    """The process's Redis client: 0.5 s socket timeouts, no retries, so that a silent Redis costs a moment and not a page."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=None)
+
+
+def publish(*topics: str) -> None:
+    """Announce, once the surrounding transaction commits, that the rows behind these topics changed.
+
+    Never raises for Redis: what is lost here is found by the pages' own reads.
+    """
+    unique = tuple(dict.fromkeys(topics))
+    if unique:
+        transaction.on_commit(functools.partial(_append, unique), robust=True)
+
+
+def _append(topics: Iterable[str]) -> None:
+    with contextlib.suppress(redis.RedisError, OSError):
+        pipeline = client().pipeline(transaction=False)
+        for topic in topics:
+            pipeline.xadd(STREAM, {"topic": topic}, maxlen=MAX_ENTRIES, approximate=True)
+        pipeline.execute()
+
+
+def wake(key: str) -> None:
+    """Nudge a sleeping process after commit (it polls its table anyway)."""
+    transaction.on_commit(functools.partial(_push, key), robust=True)
+
+
+def _push(key: str) -> None:
+    with contextlib.suppress(redis.RedisError, OSError):
+        pipeline = client().pipeline(transaction=False)
+        pipeline.lpush(key, "1")
+        pipeline.ltrim(key, 0, 9)
+        pipeline.execute()

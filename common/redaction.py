@@ -1,0 +1,69 @@
+"""Cluster-supplied text is hostile: bound it, make its control bytes visible, hide what looks like a credential.
+
+Used before anything is stored, logged or shown. Secret values become a keyed hash (same value, same hash, useless
+outside this installation), so that two values can be compared without either being kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+MASK = "••••"
+_LIMIT = 2000
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]")
+_SENSITIVE_KEY = re.compile(
+    r"(?:pass(?:word|wd|phrase)?|secret(?!name|ref)|token|api[-_]?key|authorization|cookie|credential|private[-_]?key)",
+    re.IGNORECASE,
+)
+#: keys that contain a sensitive word but name a thing instead of holding it
+_NAMES_ONLY = re.compile(
+    r"(?:existingsecret|secretname|secretref|passwordkey|userkey|tokenfile|secretkeyref|automount\w*token)",
+    re.IGNORECASE,
+)
+_PATTERNS = (
+    re.compile(r"(?i)\b(authorization\s*[:=]\s*)(?:bearer|basic)?\s*[^\s\"',;]+"),
+    re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(
+        r"(?i)([\"']?\b[\w.-]*(?:password|passwd|secret|token|api[-_]?key)[\w.-]*[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;}]+)"
+    ),
+    re.compile(r"()\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
+    re.compile(r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"()\bAKIA[0-9A-Z]{16}\b"),
+    re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+(?=@)"),
+)
+
+
+def visible(text: str, limit: int = _LIMIT) -> str:
+    """The text with control, bidi and zero-width characters made visible, cut at ``limit`` characters (and saying so)."""
+    cut = len(text) - limit
+    shown = _CONTROL.sub(_picture, text[:limit])
+    return f"{shown}… {cut} more characters cut" if cut > 0 else shown
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return (
+        chr(0x2400 + code) if code < 0x20 else "\N{SYMBOL FOR DELETE}" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"
+    )
+
+
+def redact(text: str, limit: int = _LIMIT) -> str:
+    """:func:`visible`, and credentials replaced by ``••••``."""
+    text = text[: limit * 4]
+    for pattern in _PATTERNS:
+        text = pattern.sub(lambda match: f"{match.group(1)}{MASK}", text)
+    return visible(text, limit)
+
+
+def is_sensitive_key(key: str) -> bool:
+    """Whether a field of this name holds a credential (``adminPassword`` yes, ``existingSecret`` no)."""
+    return bool(_SENSITIVE_KEY.search(key)) and not _NAMES_ONLY.search(key)
+
+
+def keyed_hash(value: Any, key: str) -> str:
+    """``hmac:`` and 16 hex digits of HMAC-SHA-256: equal values compare equal, nothing can be read back."""
+    return "hmac:" + hmac.new(key.encode(), str(value).encode(), hashlib.sha256).hexdigest()[:16]

@@ -1,0 +1,182 @@
+"""Plans, approvals and runs (design §6). The row is the job; a Celery message is only a wake-up."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from ulid import ULID
+
+from deployments.states import RequestState, RunState, StepState
+
+
+def new_ulid() -> str:
+    """A sortable id of 26 characters."""
+    return str(ULID())
+
+
+class PlanRequest(models.Model):
+    """A click on a remedy. Its page fills by the stream and becomes the Plan's."""
+
+    id = models.CharField(primary_key=True, max_length=26, default=new_ulid, editable=False)
+    cluster = models.CharField(max_length=63)
+    action = models.SlugField(max_length=80)
+    params = models.JSONField(default=dict)
+    #: what the person came from (``item:<id>``), so that the run can be tied to it; deployments knows no items
+    context = models.CharField(max_length=80, blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
+    requested_at = models.DateTimeField()
+    idempotency_key = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=10, choices=[(s.value, s.value) for s in RequestState])
+    sentence = models.TextField(blank=True)
+    plan = models.ForeignKey("Plan", on_delete=models.PROTECT, null=True, related_name="requests")
+    claimed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-requested_at"]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.action}"
+
+
+class Plan(models.Model):
+    """What would be done, exactly. Immutable: its id is the SHA-256 of cluster, action, parameters, steps, targets."""
+
+    hash = models.CharField(primary_key=True, max_length=64)
+    cluster = models.CharField(max_length=63)
+    action = models.SlugField(max_length=80)
+    params = models.JSONField(default=dict)
+    tier = models.PositiveSmallIntegerField()
+    title = models.CharField(max_length=200)
+    #: steps with diffs, preconditions, verification, undo, blast radius, rights, management note, kubectl lines
+    document = models.JSONField()
+    created_at = models.DateTimeField()
+    #: when somebody last compared the targets with the cluster, and the sentence if they no longer fit
+    compared_at = models.DateTimeField(null=True)
+    moved = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.hash[:8]} {self.action}"
+
+
+class Approval(models.Model):
+    """A second person's word on one plan hash."""
+
+    plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="approvals")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    granted = models.BooleanField()
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.plan_id[:8]} {'granted' if self.granted else 'denied'}"
+
+
+class Run(models.Model):
+    """One carrying-out of one Plan. Held by a lease with a fencing number; every write names its fence."""
+
+    id = models.CharField(primary_key=True, max_length=26, default=new_ulid, editable=False)
+    #: the short number people say ("run 42")
+    number = models.PositiveIntegerField(unique=True)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="runs")
+    cluster = models.CharField(max_length=63)
+    action = models.SlugField(max_length=80)
+    state = models.CharField(max_length=24, choices=[(s.value, s.value) for s in RunState])
+    state_changed_at = models.DateTimeField()
+    sentence = models.TextField(blank=True)
+    context = models.CharField(max_length=80, blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="runs")
+    requested_at = models.DateTimeField()
+    idempotency_key = models.CharField(max_length=64, unique=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.PositiveBigIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(default=0)
+    wake_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancel_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="cancelled_runs"
+    )
+    current_step = models.PositiveSmallIntegerField(default=0)
+    #: receipts of the plan's verification checks: before the first step, the latest reading, and since when all hold
+    before = models.JSONField(default=list)
+    now = models.JSONField(default=list)
+    holding_since = models.DateTimeField(null=True)
+    undo_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="undos")
+
+    class Meta:
+        ordering = ["-requested_at"]
+        permissions = [
+            ("make_plan", "May ask for a plan"),
+            ("run_tier0", "May run tier 0 plans (read, refresh)"),
+            ("run_tier1", "May run tier 1 plans (reversible)"),
+            ("run_tier2", "May run tier 2 plans (disruptive)"),
+            ("run_tier3", "May run tier 3 plans (destructive)"),
+            ("approve_plan", "May approve somebody else's plan"),
+            ("cancel_run", "May cancel a run"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=[s.value for s in RunState]), name="deployments_run_state"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.number} {self.state}"
+
+
+class Step(models.Model):
+    """One step of a run: intent before, outcome after. ``pre_image`` holds only the fields the step writes, redacted."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    index = models.PositiveSmallIntegerField()
+    verb = models.CharField(max_length=20)
+    title = models.CharField(max_length=300)
+    target_key = models.CharField(max_length=400, blank=True)
+    state = models.CharField(max_length=10, choices=[(s.value, s.value) for s in StepState])
+    intent = models.JSONField(null=True)
+    intent_at = models.DateTimeField(null=True)
+    outcome = models.JSONField(null=True)
+    outcome_at = models.DateTimeField(null=True)
+    pre_image = models.JSONField(null=True)
+    irreversible = models.BooleanField(default=False)
+    fence = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["run", "index"], name="deployments_step_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.index} {self.title}"
+
+
+class LogLine(models.Model):
+    """A line of a run's log, numbered from 1 without gaps; redacted before it is stored."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    step_index = models.SmallIntegerField(default=-1)
+    level = models.CharField(max_length=8, default="info")
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="deployments_logline_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.number}"
+
+
+class Lock(models.Model):
+    """One active run per target: every object a Plan writes and its owning Application, all or none."""
+
+    target_key = models.CharField(primary_key=True, max_length=400)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="locks")
+    fence = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.target_key
