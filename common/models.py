@@ -36,7 +36,7 @@ class AuditEvent(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert only. :raises TypeError: on a change to a written row."""
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("audit rows are append-only")
         super().save(*args, **kwargs)
 

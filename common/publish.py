@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Iterable
+from typing import cast
 
 import redis
 from django.conf import settings
 from django.db import transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 STREAM = "phaseboard:events"
 MAX_ENTRIES = 10_000
@@ -22,8 +26,10 @@ WAKE_OBSERVER = "phaseboard:wake:observer"
 
 @functools.cache
 def client() -> redis.Redis:
-    """The process's Redis client: 0.5 s socket timeouts, no retries, so that a silent Redis costs a moment and not a page."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=None)
+    """The process's Redis client: 0.5 s socket timeouts, no retries; a silent Redis costs a moment and not a page."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def publish(*topics: str) -> None:
@@ -55,3 +61,22 @@ def _push(key: str) -> None:
         pipeline.lpush(key, "1")
         pipeline.ltrim(key, 0, 9)
         pipeline.execute()
+
+
+_away_until = 0.0
+
+
+def position() -> str:
+    """The stream's newest id, for a page to ask for what comes after it; empty when Redis does not answer.
+
+    After a failure Redis is left alone for 5 s, so that a silent one costs each process half a second once.
+    """
+    global _away_until  # noqa: PLW0603 - one circuit breaker per process
+    if time.monotonic() < _away_until:
+        return ""
+    try:
+        newest = cast("list[tuple[bytes, dict[bytes, bytes]]]", client().xrevrange(STREAM, count=1))
+    except (redis.RedisError, OSError):
+        _away_until = time.monotonic() + 5
+        return ""
+    return newest[0][0].decode() if newest else "0-0"

@@ -38,7 +38,7 @@ _PATTERNS = (
 
 
 def visible(text: str, limit: int = _LIMIT) -> str:
-    """The text with control, bidi and zero-width characters made visible, cut at ``limit`` characters (and saying so)."""
+    """The text with control, bidi and zero-width characters made visible, cut (and saying so) at ``limit``."""
     cut = len(text) - limit
     shown = _CONTROL.sub(_picture, text[:limit])
     return f"{shown}… {cut} more characters cut" if cut > 0 else shown

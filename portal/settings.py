@@ -1,7 +1,7 @@
 """Settings: one typed file, read from the environment (and ``.env`` files), failing loudly.
 
-Names follow what operators expect (``DATABASE_URL``, ``REDIS_URL``, ``DJANGO_SECRET_KEY``; ``NAME_FILE`` for secrets that
-are mounted files); what is Phaseboard's own starts with ``PORTAL_``.
+Names follow what operators expect (``DATABASE_URL``, ``REDIS_URL``, ``DJANGO_SECRET_KEY``; ``NAME_FILE`` for secrets
+that are mounted files); what is Phaseboard's own starts with ``PORTAL_``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ DEBUG = env.bool("DJANGO_DEBUG", default=False)
 
 
 def _secret_key() -> str:
-    """From the environment; for embedded defaults one is made once and kept in the state directory, readable by us only."""
+    """From the environment; else one is made once and kept in the state directory, readable by its owner only."""
     given = secret("DJANGO_SECRET_KEY")
     if given:
         return given

@@ -1,0 +1,388 @@
+"""The live stream: a raw ASGI application beside Django (design §7).
+
+One reader of the Redis Stream per web process; a changed row is rendered once per (topic, role) in a small thread pool and
+sent to every open page that asked for its topic. No thread and no database connection is held per stream. A stream resolves
+its session when it opens and again when somebody announces ``session:<user id>``; it never sends a row its role may not read.
+
+Redis is never the truth: while it does not answer, the hub renders what pages watch every two seconds and sends what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+from urllib.parse import parse_qs
+
+import redis.asyncio
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db import close_old_connections
+from django.http import HttpRequest
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from common.clock import now
+from common.publish import STREAM
+from portal import rows
+from portal.accounts.roles import Role, role_of
+
+log = logging.getLogger(__name__)
+
+MAX_STREAMS = 1500
+MAX_TOPICS = 400
+LIFETIME = 900.0
+HEARTBEAT = 15.0
+REAUTHORISE = 60.0
+#: how often everything watched is rendered while Redis is away
+POLL_WITHOUT_REDIS = 2.0
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One open page. ``outbox`` holds the newest frame per topic: a slow reader costs one entry a topic, not a queue."""
+
+    user_id: int
+    role: Role
+    session_key: str
+    topics: frozenset[str]
+    outbox: dict[str, bytes] = field(default_factory=dict)
+    last_id: str = ""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+    checked_at: float = field(default_factory=time.monotonic)
+
+    def put(self, topic: str, fragment: bytes, event_id: str) -> None:
+        self.outbox.pop(topic, None)
+        self.outbox[topic] = fragment
+        self.last_id = event_id
+        self.ready.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self.ready.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who opened a stream, and which of the topics asked for they may have."""
+
+    user_id: int
+    role: Role
+    topics: frozenset[str]
+
+
+class Hub:
+    """The process's one reader and its open streams."""
+
+    def __init__(self) -> None:
+        self.streams: set[Stream] = set()
+        self.redis_answers = True
+        self._cursor = "$"
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="live")
+        self._sent: dict[tuple[str, Role], bytes] = {}
+        self._due: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._dirty: dict[str, str] = {}
+        self._wake = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin reading, rendering and watching the clock; called by the ASGI lifespan."""
+        for loop in (self._read_forever, self._render_forever, self._watch_clock):
+            self._tasks.append(asyncio.create_task(self._guarded(loop), name=loop.__name__))
+
+    async def stop(self) -> None:
+        """End every stream and the hub's own tasks."""
+        for stream in self.streams:
+            stream.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _guarded(self, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run one of the hub's loops for ever: a bad row may cost a second, never the stream of everybody."""
+        while True:
+            try:
+                await loop()
+            except Exception:  # the last stop before every open page goes silent
+                log.exception("live loop failed, starting it again")
+                await asyncio.sleep(1)
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a database call in one of the hub's two lasting threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _with_connections, function, *args)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def _read_forever(self) -> None:
+        client = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=2.5, retry=Retry(NoBackoff(), 0)
+        )
+        try:
+            while True:
+                try:
+                    await self._read_once(client)
+                except (RedisError, OSError, TimeoutError):
+                    self._redis_away()
+                    await asyncio.sleep(POLL_WITHOUT_REDIS)
+        finally:
+            await client.aclose()
+
+    async def _read_once(self, client: redis.asyncio.Redis) -> None:
+        if self._cursor == "$" or not self.redis_answers:
+            newest = await client.xrevrange(STREAM, count=1)
+            self._cursor = _text(newest[0][0]) if newest else "0-0"
+            if not self.redis_answers:
+                self.redis_answers = True
+                log.info("Redis answers again, sending snapshots")
+                self.mark(self.watched(), self._cursor)
+        got = await client.xread({STREAM: self._cursor}, block=2000, count=1000)
+        for _, entries in got or []:
+            for entry_id, entry in entries:
+                self._cursor = _text(entry_id)
+                self._announced(_text(entry.get(b"topic", b"")))
+
+    def _redis_away(self) -> None:
+        if self.redis_answers:
+            log.warning("Redis does not answer: live pages are refreshed every %s s instead", POLL_WITHOUT_REDIS)
+        self.redis_answers = False
+        self.mark(self.watched(), "")
+
+    def _announced(self, topic: str) -> None:
+        if topic.startswith("session:"):
+            for stream in self.streams:
+                if f"session:{stream.user_id}" == topic:
+                    stream.checked_at = 0.0
+            self._wake.set()
+        else:
+            self.mark([topic], self._cursor)
+
+    async def missed(self, since: str) -> frozenset[str] | None:
+        """The topics announced after an id; None when nobody can tell (then the page gets everything)."""
+        client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
+        try:
+            first = await client.xrange(STREAM, count=1)
+            if not first or _order(_text(first[0][0])) > _order(since):
+                return None
+            entries = await client.xrange(STREAM, min=f"({since}", count=2000)
+            return None if len(entries) == 2000 else frozenset(_text(e.get(b"topic", b"")) for _, e in entries)
+        except (RedisError, OSError, TimeoutError):
+            return None
+        finally:
+            await client.aclose()
+
+    # -- rendering ---------------------------------------------------------------------------------------------
+
+    def watched(self) -> frozenset[str]:
+        """Every topic some open page asked for."""
+        return frozenset(topic for stream in self.streams for topic in stream.topics)
+
+    def mark(self, topics: Iterable[str], event_id: str) -> None:
+        """These topics' rows may have changed."""
+        self._dirty |= dict.fromkeys(topics, event_id)
+        self._wake.set()
+
+    async def _render_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._reauthorise()
+            dirty, self._dirty = self._dirty, {}
+            by_role: dict[Role, set[str]] = {}
+            for stream in self.streams:
+                by_role.setdefault(stream.role, set()).update(stream.topics & dirty.keys())
+            for role, topics in by_role.items():
+                if topics:
+                    await self._render(role, topics, dirty)
+
+    async def _render(self, role: Role, topics: Collection[str], ids: dict[str, str]) -> None:
+        for topic, fragment in (await self.in_thread(_fragments, topics, role)).items():
+            if self._sent.get((topic, role)) == fragment:
+                continue
+            self._sent[topic, role] = fragment
+            for stream in self.streams:
+                if stream.role == role and topic in stream.topics:
+                    stream.put(topic, fragment, ids.get(topic) or stream.last_id)
+
+    async def send_now(self, stream: Stream, topics: Collection[str], event_id: str) -> None:
+        """Render these topics for one stream that has just opened."""
+        for topic, fragment in (await self.in_thread(_fragments, topics, stream.role)).items():
+            stream.put(topic, fragment, event_id)
+
+    # -- the clock ---------------------------------------------------------------------------------------------
+
+    async def _watch_clock(self) -> None:
+        """Rows turn stale by the clock alone: what falls due is rendered anew, with no message from anyone."""
+        while True:
+            for _ in range(5):
+                await asyncio.sleep(1)
+                moment = time.time()
+                self.mark([topic for topic, due in self._due.items() if due <= moment], "")
+            watched = self.watched()
+            self._sent = {key: text for key, text in self._sent.items() if key[0] in watched}
+            due = await self.in_thread(rows.falls_due, watched) if watched else {}
+            self._due = {topic: at.timestamp() for topic, at in due.items()}
+
+    async def _reauthorise(self) -> None:
+        moment = time.monotonic()
+        limit = REAUTHORISE if self.redis_answers else 5.0
+        for stream in [s for s in self.streams if moment - s.checked_at > limit]:
+            visitor = await self.in_thread(resolve, stream.session_key, stream.topics)
+            stream.checked_at = moment
+            if visitor is None or visitor.role != stream.role or visitor.topics != stream.topics:
+                stream.close()
+
+
+def _fragments(topics: Collection[str], role: Role) -> dict[str, bytes]:
+    """The topics' fragments as lines of the event stream: encoded once, however many pages get them."""
+    found: dict[str, bytes] = {}
+    for topic in topics:
+        text = "".join(rows.render(topic, role))
+        if text:
+            found[topic] = b"".join(b"data: " + line.encode() + b"\n" for line in text.splitlines())
+    return found
+
+
+def _with_connections(function: Callable[..., Any], *args: Any) -> Any:
+    close_old_connections()
+    try:
+        return function(*args)
+    finally:
+        close_old_connections()
+
+
+def resolve(session_key: str, topics: Collection[str]) -> Visitor | None:
+    """Who this session belongs to now and which topics they may have; None for nobody."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    role = role_of(user)
+    if role is None or user.pk is None:
+        return None
+    return Visitor(user.pk, role, frozenset(topic for topic in topics if rows.allowed(topic, role)))
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    """A Redis Stream id as a number pair; nonsense sorts before everything, which means a snapshot."""
+    with contextlib.suppress(ValueError):
+        milliseconds, _, sequence = entry_id.partition("-")
+        return int(milliseconds), int(sequence or 0)
+    return (-1, -1)
+
+
+# -- ASGI --------------------------------------------------------------------------------------------------------
+
+hub = Hub()
+
+
+def _session_key(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            with contextlib.suppress(CookieError):
+                morsel = SimpleCookie(value.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+                if morsel is not None:
+                    return morsel.value
+    return ""
+
+
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": sentence.encode()})
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """``GET /live/?topics=a,b&since=<id>`` → ``text/event-stream``; 401 signed out, 403 nothing allowed, 503 full."""
+    if scope["method"] != "GET":
+        return await _refuse(send, 405, "Only GET.")
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    asked = frozenset(filter(None, ",".join(query.get("topics", [])).split(",")))
+    if not asked or len(asked) > MAX_TOPICS:
+        return await _refuse(send, 400, f"Ask for 1 to {MAX_TOPICS} topics.")
+    if len(hub.streams) >= MAX_STREAMS:
+        return await _refuse(send, 503, "Too many open pages on this process; the page itself still works.")
+    session_key = _session_key(scope)
+    visitor = await hub.in_thread(resolve, session_key, asked) if session_key else None
+    if visitor is None:
+        return await _refuse(send, 401, "Signed out.")
+    if not visitor.topics:
+        return await _refuse(send, 403, "Your role may not read this.")
+    since = next((_text(v) for k, v in scope["headers"] if k == b"last-event-id"), query.get("since", [""])[0])
+    stream = Stream(visitor.user_id, visitor.role, session_key, visitor.topics, last_id=since)
+    hub.streams.add(stream)  # before looking back, so that nothing falls between
+    try:
+        await _open(stream, since, send)
+        await _pump(stream, receive, send)
+    finally:
+        hub.streams.discard(stream)
+    return None
+
+
+async def _open(stream: Stream, since: str, send: Send) -> None:
+    headers = [
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+        (b"content-encoding", b"identity"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    hello = f"retry: 1000\nevent: tick\ndata: {now().isoformat()}\n\n"
+    await send({"type": "http.response.body", "body": hello.encode(), "more_body": True})
+    missed = await hub.missed(since) if since else None
+    topics = stream.topics if missed is None else stream.topics & missed
+    if topics:
+        await hub.send_now(stream, topics, since)
+
+
+async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
+    """Send what gathers in the outbox until the client leaves, the session ends or 15 minutes are over."""
+    watcher = asyncio.create_task(_client_left(stream, receive))
+    end = time.monotonic() + LIFETIME
+    try:
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT):
+                    await stream.ready.wait()
+            stream.ready.clear()
+            if watcher.done():
+                return
+            if stream.closed:
+                await send({"type": "http.response.body", "body": b"event: bye\ndata: session\n\n"})
+                return
+            await send({"type": "http.response.body", "body": _frame(stream), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except OSError:
+        return  # the client left while we were writing
+    finally:
+        watcher.cancel()
+
+
+def _frame(stream: Stream) -> bytes:
+    if not stream.outbox:
+        return f"event: tick\ndata: {now().isoformat()}\n\n".encode()
+    fragments, stream.outbox = stream.outbox, {}
+    event_id = f"id: {stream.last_id}\n".encode() if stream.last_id else b""
+    return event_id + b"".join(fragments.values()) + b"\n"
+
+
+async def _client_left(stream: Stream, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    stream.ready.set()
