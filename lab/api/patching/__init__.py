@@ -1,0 +1,27 @@
+"""What an API server does with a write, as pure functions over JSON documents: no I/O, no clock, no store."""
+
+from lab.api.patching.errors import (
+    ApplyConflict,
+    ApplyInvalid,
+    Cause,
+    ConflictCause,
+    PatchError,
+    PatchTestFailed,
+)
+from lab.api.patching.merge import json_patch, merge_patch
+from lab.api.patching.schema import GVK, GroupVersionKind
+from lab.api.patching.strategic import strategic_merge
+
+__all__ = [
+    "GVK",
+    "ApplyConflict",
+    "ApplyInvalid",
+    "Cause",
+    "ConflictCause",
+    "GroupVersionKind",
+    "PatchError",
+    "PatchTestFailed",
+    "json_patch",
+    "merge_patch",
+    "strategic_merge",
+]
