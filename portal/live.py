@@ -1,10 +1,12 @@
 """The live stream: a raw ASGI application beside Django (design §7).
 
-One reader of the Redis Stream per web process; a changed row is rendered once per (topic, role) in a small thread pool and
-sent to every open page that asked for its topic. No thread and no database connection is held per stream. A stream resolves
-its session when it opens and again when somebody announces ``session:<user id>``; it never sends a row its role may not read.
+One reader of the Redis Stream per web process; a changed row is rendered once per (topic, role) in a small thread pool
+and sent to every open page that asked for its topic. No thread and no database connection is held per stream. A stream
+resolves its session when it opens and again when somebody announces ``session:<user id>``; it never sends a row its role
+may not read.
 
-Redis is never the truth: while it does not answer, the hub renders what pages watch every two seconds and sends what changed.
+Redis is never the truth: while it does not answer, the hub renders what pages watch every two seconds and sends what
+changed.
 """
 
 from __future__ import annotations

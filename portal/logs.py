@@ -19,7 +19,7 @@ def _text(record: logging.LogRecord, formatter: logging.Formatter) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"timestamp", "level", "logger", "event", …extra}``; newlines are escaped, so a log line cannot forge another."""
+    """``{"timestamp", "level", "logger", "event", …extra}``; newlines are escaped, so no line can forge another."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

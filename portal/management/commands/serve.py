@@ -1,0 +1,147 @@
+"""`manage.py serve`: the whole portal on one machine, on embedded defaults (what `make run` starts)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from portal.serving import preflight
+from portal.serving.embedded import NothingToServeWith, embedded_redis, free_port
+from portal.serving.supervisor import Child, Supervisor
+
+_LAB_READY_SECONDS = 30.0
+
+
+class Command(BaseCommand):
+    """Migrate, load the project, start web, worker, system, observer (and Redis and the lab where none is given)."""
+
+    help = "Run the whole portal on this machine until Ctrl-C."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Command-line options; each has an environment variable, so that `make run` can be configured."""
+        parser.add_argument("--host", default=os.environ.get("PORTAL_HOST", "127.0.0.1"))
+        parser.add_argument("--port", type=int, default=int(os.environ.get("PORTAL_PORT", "8000")))
+        parser.add_argument("--scenario", default=os.environ.get("PORTAL_LAB_SCENARIO", "grafana-broken"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """:raises CommandError: something is missing or taken; one sentence says what to do."""
+        began = time.monotonic()
+        try:
+            self._serve(options["host"], options["port"], options["scenario"], began)
+        except (NothingToServeWith, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+
+    def _serve(self, host: str, port: int, scenario: str, began: float) -> None:
+        preflight.port_is_free(host, port)
+        state: Path = settings.STATE_DIR
+        lock = preflight.only_one(state)
+        supervisor = Supervisor(state / "logs", self._say)
+        try:
+            env, demo = self._backing_services(supervisor, state, scenario)
+            self._prepare_database(demo)
+            if demo:
+                self._wait_for_lab(supervisor, Path(env["PORTAL_KUBECONFIG"]))
+            self._start_portal(supervisor, env, host, port, demo)
+            self._greet(supervisor, host, port, demo, began)
+            supervisor.run()
+        finally:
+            supervisor.stop()
+            lock.close()
+            self._say("Stopped.")
+
+    def _backing_services(self, supervisor: Supervisor, state: Path, scenario: str) -> tuple[dict[str, str], bool]:
+        """Redis and the cluster: those that were given, else embedded ones. The second value: is this the lab?"""
+        env: dict[str, str] = {}
+        if not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_URL_FILE"):
+            embedded = embedded_redis(state)
+            env["REDIS_URL"] = embedded.url
+            supervisor.start(Child("redis", embedded.argv, stdin=embedded.config))
+        if settings.PORTAL_KUBECONFIG:
+            preflight.kubeconfig_reads(settings.PORTAL_KUBECONFIG)
+            self._say(f"Cluster: {settings.PORTAL_KUBECONFIG} (PORTAL_KUBECONFIG)")
+            return env, settings.PORTAL_LAB
+        if preflight.in_cluster():
+            self._say("Cluster: the one this pod runs in")
+            return env, False
+        if os.environ.get("KUBECONFIG") or (Path.home() / ".kube" / "config").exists():
+            self._say("KUBECONFIG and ~/.kube/config are ignored; set PORTAL_KUBECONFIG to use a real cluster.")
+        kubeconfig = state / "lab" / "kubeconfig"
+        kubeconfig.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for stale in (kubeconfig, Path(f"{kubeconfig}.env")):
+            stale.unlink(missing_ok=True)
+        env |= {"PORTAL_KUBECONFIG": str(kubeconfig), "PORTAL_LAB": "1"}
+        argv = [sys.executable, "-m", "lab", "--scenario", scenario, "--port", str(free_port())]
+        supervisor.start(Child("lab", [*argv, "--kubeconfig", str(kubeconfig)], env=env))
+        return env, True
+
+    def _prepare_database(self, demo: bool) -> None:
+        preflight.database_answers()
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("load_project", verbosity=0)
+        from portal.accounts import services as accounts
+
+        accounts.ensure_roles()
+        if demo:
+            self._sign_ins = accounts.ensure_demo_users()
+        else:
+            admin = accounts.ensure_admin()
+            self._sign_ins = [admin] if admin else []
+
+    def _wait_for_lab(self, supervisor: Supervisor, kubeconfig: Path) -> None:
+        """The portal's processes read the lab's addresses when they start, so the lab must have written them."""
+        end = time.monotonic() + _LAB_READY_SECONDS
+        while not (kubeconfig.exists() and Path(f"{kubeconfig}.env").exists()):
+            supervisor.tick()
+            if time.monotonic() > end:
+                tail = "\n".join(supervisor.tail("lab"))
+                raise NothingToServeWith(f"The demo cluster did not start within {_LAB_READY_SECONDS:.0f} s.\n{tail}")
+            time.sleep(0.02)
+
+    def _start_portal(self, supervisor: Supervisor, env: dict[str, str], host: str, port: int, demo: bool) -> None:
+        python, lab = sys.executable, ("lab",) if demo else ()
+        celery = [python, "-m", "celery", "-A", "portal", "worker", "--loglevel", "INFO", "--without-gossip"]
+        beat = ["--beat", "--schedule", str(settings.STATE_DIR / "beat"), "--concurrency", "1"]
+        web = [python, "-m", "uvicorn", "portal.asgi:application", "--host", host, "--port", str(port)]
+        supervisor.start(Child("web", [*web, "--timeout-graceful-shutdown", "3", "--no-access-log"], env))
+        observe = [python, str(settings.BASE_DIR / "manage.py"), "observe"]
+        supervisor.start(Child("observer", observe, env, restarts_with=lab))
+        runs = [*celery, "--queues", "runs", "--concurrency", "2", "--hostname", "runs@%h"]
+        supervisor.start(Child("worker", runs, env, restarts_with=lab, stop_seconds=8))
+        system = [*celery, "--queues", "system", "--hostname", "system@%h", *beat]
+        supervisor.start(Child("system", system, env, restarts_with=lab))
+
+    def _greet(self, supervisor: Supervisor, host: str, port: int, demo: bool, began: float) -> None:
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
+        self._wait_for_web(supervisor, f"http://{shown}:{port}/healthz")
+        self._say(f"\nPhaseboard runs at http://{shown}:{port}/  (first page after {time.monotonic() - began:.1f} s)")
+        if self._sign_ins:
+            self._say("Sign in as:" if demo else "A first administrator was made; the password is shown this once:")
+            for name, password in self._sign_ins:
+                self._say(f"    {name:<10} {password}")
+        self._say(f"Logs: {settings.STATE_DIR / 'logs'}   Stop: Ctrl-C\n")
+
+    def _wait_for_web(self, supervisor: Supervisor, url: str) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            supervisor.tick()
+            try:
+                with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own loopback address
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.03)
+        raise NothingToServeWith("The web process did not answer within 30 s:\n" + "\n".join(supervisor.tail("web")))
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

@@ -1,0 +1,1 @@
+"""`manage.py serve`: everything Phaseboard needs, on one machine, under one supervisor."""
