@@ -1,5 +1,6 @@
 """What an API server does with a write, as pure functions over JSON documents: no I/O, no clock, no store."""
 
+from lab.api.patching.apply import apply, track_update
 from lab.api.patching.errors import (
     ApplyConflict,
     ApplyInvalid,
@@ -21,7 +22,9 @@ __all__ = [
     "GroupVersionKind",
     "PatchError",
     "PatchTestFailed",
+    "apply",
     "json_patch",
     "merge_patch",
     "strategic_merge",
+    "track_update",
 ]

@@ -28,21 +28,21 @@ class PatchError(Exception):
     reason = "BadRequest"
 
 
-class PatchTestFailed(PatchError):
+class PatchTestFailed(PatchError):  # noqa: N818 - the name the API helpers agreed on
     """A JSON patch whose `test` failed or whose path does not exist: 422 Invalid."""
 
     code = 422
     reason = "Invalid"
 
 
-class ApplyInvalid(PatchError):
+class ApplyInvalid(PatchError):  # noqa: N818 - see above
     """An apply configuration that does not fit the type (undeclared field, duplicate list key)."""
 
     code = 500
     reason = "InternalError"
 
 
-class ApplyConflict(PatchError):
+class ApplyConflict(PatchError):  # noqa: N818 - see above
     """Server-side apply met fields that another manager owns with a different value: 409 Conflict."""
 
     code = 409

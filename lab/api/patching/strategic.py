@@ -24,7 +24,7 @@ _INLINED = {"core.v1.EphemeralContainer": "core.v1.EphemeralContainerCommon"}
 class _Field:
     """How one field merges: its own type, whether lists merge, by which key, whether maps replace."""
 
-    __slots__ = ("merges", "key", "replaces", "type")
+    __slots__ = ("key", "merges", "replaces", "type")
 
     def __init__(self, kind: Type, strategies: str, key: str | None) -> None:
         words = strategies.split(",")
