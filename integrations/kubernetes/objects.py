@@ -20,14 +20,14 @@ class _Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A piece of an object; unknown fields are ignored."""
 
 
-class OwnerReference(_Part):
+class OwnerReference(_Part, frozen=True):
     kind: str = ""
     name: str = ""
     uid: str = ""
     controller: bool = False
 
 
-class Meta(_Part):
+class Meta(_Part, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -47,7 +47,7 @@ class KubeObject(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     metadata: Meta = Meta()
 
 
-class Condition(_Part):
+class Condition(_Part, frozen=True):
     type: str = ""
     status: str = ""
     reason: str = ""
@@ -55,22 +55,22 @@ class Condition(_Part):
     last_transition_time: datetime | None = None
 
 
-class Taint(_Part):
+class Taint(_Part, frozen=True):
     key: str = ""
     value: str = ""
     effect: str = ""
 
 
-class NodeSpec(_Part):
+class NodeSpec(_Part, frozen=True):
     taints: list[Taint] = []
     unschedulable: bool = False
 
 
-class NodeInfo(_Part):
+class NodeInfo(_Part, frozen=True):
     kubelet_version: str = ""
 
 
-class NodeStatus(_Part):
+class NodeStatus(_Part, frozen=True):
     conditions: list[Condition] = []
     node_info: NodeInfo = NodeInfo()
     capacity: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Node(KubeObject, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
-class Terminated(_Part):
+class Terminated(_Part, frozen=True):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
@@ -90,22 +90,22 @@ class Terminated(_Part):
     finished_at: datetime | None = None
 
 
-class Waiting(_Part):
+class Waiting(_Part, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class Running(_Part):
+class Running(_Part, frozen=True):
     started_at: datetime | None = None
 
 
-class ContainerState(_Part):
+class ContainerState(_Part, frozen=True):
     waiting: Waiting | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(_Part):
+class ContainerStatus(_Part, frozen=True):
     name: str = ""
     ready: bool = False
     restart_count: int = 0
@@ -114,29 +114,29 @@ class ContainerStatus(_Part):
     last_state: ContainerState = ContainerState()
 
 
-class ContainerPort(_Part):
+class ContainerPort(_Part, frozen=True):
     name: str = ""
     container_port: int = 0
 
 
-class EnvVar(_Part):
+class EnvVar(_Part, frozen=True):
     name: str = ""
     value: str = ""
 
 
-class Probe(_Part):
+class Probe(_Part, frozen=True):
     initial_delay_seconds: int = 0
     period_seconds: int = 10
     timeout_seconds: int = 1
     failure_threshold: int = 3
 
 
-class ResourceAmounts(_Part):
+class ResourceAmounts(_Part, frozen=True):
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
 
 
-class Container(_Part):
+class Container(_Part, frozen=True):
     name: str = ""
     image: str = ""
     args: list[str] = []
@@ -148,16 +148,16 @@ class Container(_Part):
     resources: ResourceAmounts = ResourceAmounts()
 
 
-class ClaimSource(_Part):
+class ClaimSource(_Part, frozen=True):
     claim_name: str = ""
 
 
-class Volume(_Part):
+class Volume(_Part, frozen=True):
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
 
 
-class PodSpec(_Part):
+class PodSpec(_Part, frozen=True):
     node_name: str = ""
     service_account_name: str = ""
     containers: list[Container] = []
@@ -168,7 +168,7 @@ class PodSpec(_Part):
     tolerations: Any = None
 
 
-class PodStatus(_Part):
+class PodStatus(_Part, frozen=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -184,20 +184,20 @@ class Pod(KubeObject, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class LabelSelector(_Part):
+class LabelSelector(_Part, frozen=True):
     match_labels: dict[str, str] = {}
 
 
-class PodTemplate(_Part):
+class PodTemplate(_Part, frozen=True):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
 
 
-class Strategy(_Part):
+class Strategy(_Part, frozen=True):
     type: str = ""
 
 
-class WorkloadSpec(_Part):
+class WorkloadSpec(_Part, frozen=True):
     replicas: int | None = None
     paused: bool = False
     selector: LabelSelector = LabelSelector()
@@ -205,7 +205,7 @@ class WorkloadSpec(_Part):
     strategy: Strategy = Strategy()
 
 
-class WorkloadStatus(_Part):
+class WorkloadStatus(_Part, frozen=True):
     """Deployment, StatefulSet, ReplicaSet and DaemonSet status in one: each fills its own fields."""
 
     observed_generation: int = 0
@@ -225,14 +225,14 @@ class Workload(KubeObject, frozen=True):
     status: WorkloadStatus = WorkloadStatus()
 
 
-class ServicePort(_Part):
+class ServicePort(_Part, frozen=True):
     name: str = ""
     port: int = 0
     target_port: int | str = 0
     protocol: str = "TCP"
 
 
-class ServiceSpec(_Part):
+class ServiceSpec(_Part, frozen=True):
     type: str = ""
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     load_balancer_ip: str = msgspec.field(name="loadBalancerIP", default="")
@@ -240,16 +240,16 @@ class ServiceSpec(_Part):
     ports: list[ServicePort] = []
 
 
-class Ingress(_Part):
+class Ingress(_Part, frozen=True):
     ip: str = ""
     hostname: str = ""
 
 
-class LoadBalancer(_Part):
+class LoadBalancer(_Part, frozen=True):
     ingress: list[Ingress] = []
 
 
-class ServiceStatus(_Part):
+class ServiceStatus(_Part, frozen=True):
     load_balancer: LoadBalancer = LoadBalancer()
 
 
@@ -258,11 +258,11 @@ class Service(KubeObject, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
-class EndpointConditions(_Part):
+class EndpointConditions(_Part, frozen=True):
     ready: bool | None = None
 
 
-class ObjectReference(_Part):
+class ObjectReference(_Part, frozen=True):
     kind: str = ""
     namespace: str = ""
     name: str = ""
@@ -270,14 +270,14 @@ class ObjectReference(_Part):
     field_path: str = ""
 
 
-class Endpoint(_Part):
+class Endpoint(_Part, frozen=True):
     addresses: list[str] = []
     conditions: EndpointConditions = EndpointConditions()
     node_name: str = ""
     target_ref: ObjectReference | None = None
 
 
-class EndpointPort(_Part):
+class EndpointPort(_Part, frozen=True):
     name: str = ""
     port: int = 0
 
@@ -287,14 +287,14 @@ class EndpointSlice(KubeObject, frozen=True):
     ports: list[EndpointPort] | None = None
 
 
-class ClaimSpec(_Part):
+class ClaimSpec(_Part, frozen=True):
     access_modes: list[str] = []
     storage_class_name: str | None = None
     resources: ResourceAmounts = ResourceAmounts()
     volume_name: str = ""
 
 
-class ClaimStatus(_Part):
+class ClaimStatus(_Part, frozen=True):
     phase: str = ""
     capacity: dict[str, str] = {}
 
@@ -327,14 +327,14 @@ class Event(KubeObject, frozen=True):
     event_time: datetime | None = None
 
 
-class HelmSource(_Part):
+class HelmSource(_Part, frozen=True):
     release_name: str = ""
     values: str = ""
     values_object: Any = None
     parameters: Any = None
 
 
-class AppSource(_Part):
+class AppSource(_Part, frozen=True):
     repo_url: str = msgspec.field(name="repoURL", default="")
     path: str = ""
     chart: str = ""
@@ -342,36 +342,36 @@ class AppSource(_Part):
     helm: HelmSource | None = None
 
 
-class Automated(_Part):
+class Automated(_Part, frozen=True):
     prune: bool = False
     self_heal: bool = False
     enabled: bool | None = None
 
 
-class Backoff(_Part):
+class Backoff(_Part, frozen=True):
     duration: str = ""
     factor: int | None = None
     max_duration: str = ""
 
 
-class Retry(_Part):
+class Retry(_Part, frozen=True):
     limit: int | None = None
     backoff: Backoff | None = None
 
 
-class SyncPolicy(_Part):
+class SyncPolicy(_Part, frozen=True):
     automated: Automated | None = None
     sync_options: list[str] = []
     retry: Retry | None = None
 
 
-class Destination(_Part):
+class Destination(_Part, frozen=True):
     server: str = ""
     name: str = ""
     namespace: str = ""
 
 
-class AppSpec(_Part):
+class AppSpec(_Part, frozen=True):
     project: str = ""
     source: AppSource | None = None
     sources: list[AppSource] | None = None
@@ -379,17 +379,17 @@ class AppSpec(_Part):
     sync_policy: SyncPolicy = SyncPolicy()
 
 
-class SyncStatus(_Part):
+class SyncStatus(_Part, frozen=True):
     status: str = ""
     revision: str = ""
 
 
-class HealthStatus(_Part):
+class HealthStatus(_Part, frozen=True):
     status: str = ""
     message: str = ""
 
 
-class AppResource(_Part):
+class AppResource(_Part, frozen=True):
     group: str = ""
     version: str = ""
     kind: str = ""
@@ -401,7 +401,7 @@ class AppResource(_Part):
     hook: bool = False
 
 
-class SyncResultResource(_Part):
+class SyncResultResource(_Part, frozen=True):
     group: str = ""
     kind: str = ""
     namespace: str = ""
@@ -412,12 +412,12 @@ class SyncResultResource(_Part):
     hook_phase: str = ""
 
 
-class SyncResult(_Part):
+class SyncResult(_Part, frozen=True):
     revision: str = ""
     resources: list[SyncResultResource] | None = None
 
 
-class OperationState(_Part):
+class OperationState(_Part, frozen=True):
     phase: str = ""
     message: str = ""
     started_at: datetime | None = None
@@ -427,20 +427,20 @@ class OperationState(_Part):
     operation: Any = None
 
 
-class AppCondition(_Part):
+class AppCondition(_Part, frozen=True):
     type: str = ""
     message: str = ""
     last_transition_time: datetime | None = None
 
 
-class HistoryEntry(_Part):
+class HistoryEntry(_Part, frozen=True):
     id: int = 0
     revision: str = ""
     deployed_at: datetime | None = None
     deploy_started_at: datetime | None = None
 
 
-class AppStatus(_Part):
+class AppStatus(_Part, frozen=True):
     sync: SyncStatus = SyncStatus()
     health: HealthStatus = HealthStatus()
     operation_state: OperationState | None = None
@@ -456,7 +456,7 @@ class Application(KubeObject, frozen=True):
     status: AppStatus = AppStatus()
 
 
-class SyncWindow(_Part):
+class SyncWindow(_Part, frozen=True):
     kind: str = ""
     schedule: str = ""
     duration: str = ""
@@ -464,7 +464,7 @@ class SyncWindow(_Part):
     manual_sync: bool = False
 
 
-class AppProjectSpec(_Part):
+class AppProjectSpec(_Part, frozen=True):
     sync_windows: list[SyncWindow] = []
 
 
@@ -472,7 +472,7 @@ class AppProject(KubeObject, frozen=True):
     spec: AppProjectSpec = AppProjectSpec()
 
 
-class OperatorSpec(_Part):
+class OperatorSpec(_Part, frozen=True):
     """Prometheus and Alertmanager custom resources: what the report's claims are about."""
 
     replicas: int | None = None
@@ -492,7 +492,7 @@ class OperatorObject(KubeObject, frozen=True):
     spec: OperatorSpec = OperatorSpec()
 
 
-class JobStatus(_Part):
+class JobStatus(_Part, frozen=True):
     active: int = 0
     succeeded: int = 0
     failed: int = 0
