@@ -1,6 +1,6 @@
 """A small process supervisor: start in order, start again what dies, stop everything cleanly.
 
-It knows nothing of Django. Output of each child goes to its own file in the log directory; the terminal gets one line
+It knows nothing of Django. Output and process id of each child go to files in the log directory; the terminal gets one line
 for what a person needs to know. Children die with the supervisor (Linux): even ``kill -9`` leaves nothing behind.
 """
 
@@ -69,6 +69,7 @@ class Supervisor:
             child.process.stdin.close()
         child.started_at = time.monotonic()
         child.start_again_at = 0.0
+        (self._logs / f"{child.name}.pid").write_text(str(child.process.pid))
 
     def log_path(self, name: str) -> Path:
         """Where a child's output goes."""
