@@ -1,7 +1,7 @@
 """A small process supervisor: start in order, start again what dies, stop everything cleanly.
 
-It knows nothing of Django. Output and process id of each child go to files in the log directory; the terminal gets one line
-for what a person needs to know. Children die with the supervisor (Linux): even ``kill -9`` leaves nothing behind.
+It knows nothing of Django. Output and process id of each child go to files in the log directory; the terminal gets
+one line for what a person needs to know. Children die with the supervisor (Linux): ``kill -9`` leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Stack:
             f"{server[1]}{path}",
             json=body,
             headers={"Authorization": "Bearer tok-admin"},
-            verify=False,  # noqa: S501 - loopback, the test's own server
+            verify=False,
             trust_env=False,
             timeout=10,
         )
