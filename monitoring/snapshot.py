@@ -9,7 +9,7 @@ check asks for it, so that no check can mistake "not read" for "not there".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -98,12 +98,20 @@ Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access
 class Listing:
     """The objects of one :class:`Objects` need."""
 
-    items: tuple[kube.KubeObject, ...] = ()
+    items: Collection[kube.KubeObject] = ()
     resource_version: str = ""
     #: when the source last proved that this list is current
     confirmed_at: datetime | None = None
     #: set when the list could not be read or its watch is dead: one sentence for people
     error: str = ""
+    #: the same objects by namespace and name, when the maker keeps them so: asking for one does not read them all
+    namespaces: Mapping[str, Mapping[str, kube.KubeObject]] | None = None
+
+    def within(self, namespace: str) -> Iterable[kube.KubeObject]:
+        """The objects of a namespace; all of them for the empty one."""
+        if self.namespaces is not None and namespace:
+            return self.namespaces.get(namespace, {}).values()
+        return self.items
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,7 @@ class Snapshot:
             if listing is None:
                 continue
             if not listing.error:
-                return [o for o in listing.items if _matches(o, namespace, labels)]
+                return [o for o in listing.within(namespace) if _matches(o, namespace, labels)]
             last = listing
         wanted = Objects(resource, namespace, labels)
         raise Missing(wanted, last.error if last else f"{RESOURCES[resource].kind} objects were not read.")

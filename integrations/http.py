@@ -1,0 +1,151 @@
+"""GETs a web API of the platform: by its own URL, or through the API server's service proxy when it has none.
+
+Knows nothing of what is asked. An answer of any status is an answer; no answer is a :class:`SourceError`. Replies are
+bounded, redirects are not followed (our credentials must not travel), nothing is retried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from common.redaction import redact
+from integrations.errors import Rejected, Unreachable
+from integrations.kubernetes.discovery import Finder
+from integrations.kubernetes.reader import Reader
+
+if TYPE_CHECKING:
+    import httpx
+
+SECONDS = 5.0
+MAX_BYTES = 8 * 1024 * 1024
+
+
+class Answer(NamedTuple):
+    """What came back. ``error`` is one sentence when the status is 400 or more."""
+
+    status: int
+    body: bytes
+    error: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the raw body, for the receipt."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    def json(self) -> Any:
+        """The decoded body; None when it is no JSON (an error page)."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+
+class Endpoint(Protocol):
+    """Where a web API is reached."""
+
+    @property
+    def address(self) -> str:
+        """What a person would call it."""
+
+    def get(self, path: str, *, token: str = "") -> Answer:
+        """GET a path (with its query). :raises SourceError: nothing answered, or we may not ask."""
+
+
+class ByUrl:
+    """An API at a URL of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._client: httpx.Client | None = None
+
+    @property
+    def address(self) -> str:
+        return redact(self._url, 200)
+
+    def _http(self) -> httpx.Client:
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.Client(
+                timeout=httpx.Timeout(SECONDS, connect=2.0),
+                follow_redirects=False,
+                headers={"User-Agent": "phaseboard", "Accept": "application/json"},
+            )
+        return self._client
+
+    def get(self, path: str, *, token: str = "") -> Answer:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            with self._http().stream("GET", self._url + path, headers=headers) as response:
+                body = b"".join(_bounded(response.iter_bytes()))
+        except httpx.TimeoutException as error:
+            raise Unreachable(f"{self.address} did not answer within {SECONDS:.0f} s.") from error
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.address} does not answer: {error}") from error
+        except httpx.InvalidURL as error:
+            raise Rejected(f"{self.address} is not a URL that can be asked: {error}") from error
+        return Answer(response.status_code, body, _error(response.status_code, body))
+
+
+class ByProxy:
+    """An API behind a Service of the cluster, reached through the API server. It drops the Authorization header."""
+
+    def __init__(self, reader: Reader, component: str) -> None:
+        self._reader = reader
+        self._find = Finder(reader, component)
+
+    @property
+    def address(self) -> str:
+        return f"{self._reader.address} (service proxy)"
+
+    def get(self, path: str, *, token: str = "") -> Answer:
+        if token:
+            raise Rejected("The API server's proxy drops the Authorization header: a token needs a URL of its own.")
+        target = self._find()
+        proxied = self._reader.proxy_get(*target, path, timeout=SECONDS)
+        if proxied.error:
+            # the API server's own answer: the Service is gone or has no ready pod
+            self._find.forget()
+        error = proxied.error or _error(proxied.status, proxied.body)
+        return Answer(proxied.status, proxied.body, error and f"{target}: {error}")
+
+
+def endpoint(url: str, reader: Reader, component: str) -> Endpoint:
+    """By URL when one is set, else through the proxy."""
+    return ByUrl(url) if url else ByProxy(reader, component)
+
+
+def token_of(path: str) -> str:
+    """The content of a token file, read at each use because it is renewed. :raises Rejected: it cannot be read."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise Rejected(f"The token file {path} cannot be read: {error.strerror}.") from error
+
+
+def _bounded(chunks: Any) -> Any:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise Rejected(f"The answer is larger than {MAX_BYTES} bytes.")
+        yield chunk
+
+
+def _error(status: int, body: bytes) -> str:
+    if status < 400:
+        return ""
+    decoded: Any = None
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    said = decoded.get("message") or decoded.get("error") if isinstance(decoded, Mapping) else None
+    return redact(f"{said} (HTTP {status})" if said else f"HTTP {status}", 256)
