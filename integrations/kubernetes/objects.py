@@ -15,62 +15,108 @@ from typing import Any
 
 import msgspec
 
+from integrations.kubernetes.custom import (
+    AppCondition as AppCondition,
+)
+from integrations.kubernetes.custom import (
+    Application as Application,
+)
+from integrations.kubernetes.custom import (
+    AppProject as AppProject,
+)
+from integrations.kubernetes.custom import (
+    AppProjectSpec as AppProjectSpec,
+)
+from integrations.kubernetes.custom import (
+    AppResource as AppResource,
+)
+from integrations.kubernetes.custom import (
+    AppSource as AppSource,
+)
+from integrations.kubernetes.custom import (
+    AppSpec as AppSpec,
+)
+from integrations.kubernetes.custom import (
+    AppStatus as AppStatus,
+)
+from integrations.kubernetes.custom import (
+    Automated as Automated,
+)
+from integrations.kubernetes.custom import (
+    Backoff as Backoff,
+)
+from integrations.kubernetes.custom import (
+    Destination as Destination,
+)
+from integrations.kubernetes.custom import (
+    HealthStatus as HealthStatus,
+)
+from integrations.kubernetes.custom import (
+    HelmSource as HelmSource,
+)
+from integrations.kubernetes.custom import (
+    HistoryEntry as HistoryEntry,
+)
+from integrations.kubernetes.custom import (
+    OperationState as OperationState,
+)
+from integrations.kubernetes.custom import (
+    OperatorObject as OperatorObject,
+)
+from integrations.kubernetes.custom import (
+    OperatorSpec as OperatorSpec,
+)
+from integrations.kubernetes.custom import (
+    Retry as Retry,
+)
+from integrations.kubernetes.custom import (
+    SyncPolicy as SyncPolicy,
+)
+from integrations.kubernetes.custom import (
+    SyncResult as SyncResult,
+)
+from integrations.kubernetes.custom import (
+    SyncResultResource as SyncResultResource,
+)
+from integrations.kubernetes.custom import (
+    SyncStatus as SyncStatus,
+)
+from integrations.kubernetes.custom import (
+    SyncWindow as SyncWindow,
+)
+from integrations.kubernetes.parts import (
+    Condition as Condition,
+)
+from integrations.kubernetes.parts import (
+    KubeObject as KubeObject,
+)
+from integrations.kubernetes.parts import (
+    Meta as Meta,
+)
+from integrations.kubernetes.parts import (
+    OwnerReference as OwnerReference,
+)
+from integrations.kubernetes.parts import (
+    Part as Part,
+)
 
-class _Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A piece of an object; unknown fields are ignored."""
 
-
-class OwnerReference(_Part, frozen=True):
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool = False
-
-
-class Meta(_Part, frozen=True):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
-    finalizers: list[str] = []
-    owner_references: list[OwnerReference] = []
-
-
-class KubeObject(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """Any object: what every check may ask of it."""
-
-    metadata: Meta = Meta()
-
-
-class Condition(_Part, frozen=True):
-    type: str = ""
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    last_transition_time: datetime | None = None
-
-
-class Taint(_Part, frozen=True):
+class Taint(Part, frozen=True):
     key: str = ""
     value: str = ""
     effect: str = ""
 
 
-class NodeSpec(_Part, frozen=True):
+class NodeSpec(Part, frozen=True):
     taints: list[Taint] = []
     unschedulable: bool = False
 
 
-class NodeInfo(_Part, frozen=True):
+class NodeInfo(Part, frozen=True):
     kubelet_version: str = ""
 
 
-class NodeStatus(_Part, frozen=True):
+class NodeStatus(Part, frozen=True):
     conditions: list[Condition] = []
     node_info: NodeInfo = NodeInfo()
     capacity: dict[str, str] = {}
@@ -82,7 +128,7 @@ class Node(KubeObject, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
-class Terminated(_Part, frozen=True):
+class Terminated(Part, frozen=True):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
@@ -90,22 +136,22 @@ class Terminated(_Part, frozen=True):
     finished_at: datetime | None = None
 
 
-class Waiting(_Part, frozen=True):
+class Waiting(Part, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class Running(_Part, frozen=True):
+class Running(Part, frozen=True):
     started_at: datetime | None = None
 
 
-class ContainerState(_Part, frozen=True):
+class ContainerState(Part, frozen=True):
     waiting: Waiting | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(_Part, frozen=True):
+class ContainerStatus(Part, frozen=True):
     name: str = ""
     ready: bool = False
     restart_count: int = 0
@@ -114,29 +160,29 @@ class ContainerStatus(_Part, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
-class ContainerPort(_Part, frozen=True):
+class ContainerPort(Part, frozen=True):
     name: str = ""
     container_port: int = 0
 
 
-class EnvVar(_Part, frozen=True):
+class EnvVar(Part, frozen=True):
     name: str = ""
     value: str = ""
 
 
-class Probe(_Part, frozen=True):
+class Probe(Part, frozen=True):
     initial_delay_seconds: int = 0
     period_seconds: int = 10
     timeout_seconds: int = 1
     failure_threshold: int = 3
 
 
-class ResourceAmounts(_Part, frozen=True):
+class ResourceAmounts(Part, frozen=True):
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
 
 
-class Container(_Part, frozen=True):
+class Container(Part, frozen=True):
     name: str = ""
     image: str = ""
     args: list[str] = []
@@ -148,17 +194,18 @@ class Container(_Part, frozen=True):
     resources: ResourceAmounts = ResourceAmounts()
 
 
-class ClaimSource(_Part, frozen=True):
+class ClaimSource(Part, frozen=True):
     claim_name: str = ""
 
 
-class Volume(_Part, frozen=True):
+class Volume(Part, frozen=True):
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
 
 
-class PodSpec(_Part, frozen=True):
+class PodSpec(Part, frozen=True):
     node_name: str = ""
+    node_selector: dict[str, str] = {}
     service_account_name: str = ""
     containers: list[Container] = []
     init_containers: list[Container] = []
@@ -168,7 +215,7 @@ class PodSpec(_Part, frozen=True):
     tolerations: Any = None
 
 
-class PodStatus(_Part, frozen=True):
+class PodStatus(Part, frozen=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -184,20 +231,20 @@ class Pod(KubeObject, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class LabelSelector(_Part, frozen=True):
+class LabelSelector(Part, frozen=True):
     match_labels: dict[str, str] = {}
 
 
-class PodTemplate(_Part, frozen=True):
+class PodTemplate(Part, frozen=True):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
 
 
-class Strategy(_Part, frozen=True):
+class Strategy(Part, frozen=True):
     type: str = ""
 
 
-class WorkloadSpec(_Part, frozen=True):
+class WorkloadSpec(Part, frozen=True):
     replicas: int | None = None
     paused: bool = False
     selector: LabelSelector = LabelSelector()
@@ -205,7 +252,7 @@ class WorkloadSpec(_Part, frozen=True):
     strategy: Strategy = Strategy()
 
 
-class WorkloadStatus(_Part, frozen=True):
+class WorkloadStatus(Part, frozen=True):
     """Deployment, StatefulSet, ReplicaSet and DaemonSet status in one: each fills its own fields."""
 
     observed_generation: int = 0
@@ -225,14 +272,14 @@ class Workload(KubeObject, frozen=True):
     status: WorkloadStatus = WorkloadStatus()
 
 
-class ServicePort(_Part, frozen=True):
+class ServicePort(Part, frozen=True):
     name: str = ""
     port: int = 0
     target_port: int | str = 0
     protocol: str = "TCP"
 
 
-class ServiceSpec(_Part, frozen=True):
+class ServiceSpec(Part, frozen=True):
     type: str = ""
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     load_balancer_ip: str = msgspec.field(name="loadBalancerIP", default="")
@@ -240,16 +287,16 @@ class ServiceSpec(_Part, frozen=True):
     ports: list[ServicePort] = []
 
 
-class Ingress(_Part, frozen=True):
+class Ingress(Part, frozen=True):
     ip: str = ""
     hostname: str = ""
 
 
-class LoadBalancer(_Part, frozen=True):
+class LoadBalancer(Part, frozen=True):
     ingress: list[Ingress] = []
 
 
-class ServiceStatus(_Part, frozen=True):
+class ServiceStatus(Part, frozen=True):
     load_balancer: LoadBalancer = LoadBalancer()
 
 
@@ -258,11 +305,11 @@ class Service(KubeObject, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
-class EndpointConditions(_Part, frozen=True):
+class EndpointConditions(Part, frozen=True):
     ready: bool | None = None
 
 
-class ObjectReference(_Part, frozen=True):
+class ObjectReference(Part, frozen=True):
     kind: str = ""
     namespace: str = ""
     name: str = ""
@@ -270,14 +317,14 @@ class ObjectReference(_Part, frozen=True):
     field_path: str = ""
 
 
-class Endpoint(_Part, frozen=True):
+class Endpoint(Part, frozen=True):
     addresses: list[str] = []
     conditions: EndpointConditions = EndpointConditions()
     node_name: str = ""
     target_ref: ObjectReference | None = None
 
 
-class EndpointPort(_Part, frozen=True):
+class EndpointPort(Part, frozen=True):
     name: str = ""
     port: int = 0
 
@@ -287,14 +334,14 @@ class EndpointSlice(KubeObject, frozen=True):
     ports: list[EndpointPort] | None = None
 
 
-class ClaimSpec(_Part, frozen=True):
+class ClaimSpec(Part, frozen=True):
     access_modes: list[str] = []
     storage_class_name: str | None = None
     resources: ResourceAmounts = ResourceAmounts()
     volume_name: str = ""
 
 
-class ClaimStatus(_Part, frozen=True):
+class ClaimStatus(Part, frozen=True):
     phase: str = ""
     capacity: dict[str, str] = {}
 
@@ -327,172 +374,7 @@ class Event(KubeObject, frozen=True):
     event_time: datetime | None = None
 
 
-class HelmSource(_Part, frozen=True):
-    release_name: str = ""
-    values: str = ""
-    values_object: Any = None
-    parameters: Any = None
-
-
-class AppSource(_Part, frozen=True):
-    repo_url: str = msgspec.field(name="repoURL", default="")
-    path: str = ""
-    chart: str = ""
-    target_revision: str = ""
-    helm: HelmSource | None = None
-
-
-class Automated(_Part, frozen=True):
-    prune: bool = False
-    self_heal: bool = False
-    enabled: bool | None = None
-
-
-class Backoff(_Part, frozen=True):
-    duration: str = ""
-    factor: int | None = None
-    max_duration: str = ""
-
-
-class Retry(_Part, frozen=True):
-    limit: int | None = None
-    backoff: Backoff | None = None
-
-
-class SyncPolicy(_Part, frozen=True):
-    automated: Automated | None = None
-    sync_options: list[str] = []
-    retry: Retry | None = None
-
-
-class Destination(_Part, frozen=True):
-    server: str = ""
-    name: str = ""
-    namespace: str = ""
-
-
-class AppSpec(_Part, frozen=True):
-    project: str = ""
-    source: AppSource | None = None
-    sources: list[AppSource] | None = None
-    destination: Destination = Destination()
-    sync_policy: SyncPolicy = SyncPolicy()
-
-
-class SyncStatus(_Part, frozen=True):
-    status: str = ""
-    revision: str = ""
-
-
-class HealthStatus(_Part, frozen=True):
-    status: str = ""
-    message: str = ""
-
-
-class AppResource(_Part, frozen=True):
-    group: str = ""
-    version: str = ""
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-    status: str = ""
-    health: HealthStatus | None = None
-    requires_pruning: bool = False
-    hook: bool = False
-
-
-class SyncResultResource(_Part, frozen=True):
-    group: str = ""
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-    status: str = ""
-    message: str = ""
-    hook_type: str = ""
-    hook_phase: str = ""
-
-
-class SyncResult(_Part, frozen=True):
-    revision: str = ""
-    resources: list[SyncResultResource] | None = None
-
-
-class OperationState(_Part, frozen=True):
-    phase: str = ""
-    message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    retry_count: int = 0
-    sync_result: SyncResult | None = None
-    operation: Any = None
-
-
-class AppCondition(_Part, frozen=True):
-    type: str = ""
-    message: str = ""
-    last_transition_time: datetime | None = None
-
-
-class HistoryEntry(_Part, frozen=True):
-    id: int = 0
-    revision: str = ""
-    deployed_at: datetime | None = None
-    deploy_started_at: datetime | None = None
-
-
-class AppStatus(_Part, frozen=True):
-    sync: SyncStatus = SyncStatus()
-    health: HealthStatus = HealthStatus()
-    operation_state: OperationState | None = None
-    conditions: list[AppCondition] = []
-    resources: list[AppResource] = []
-    history: list[HistoryEntry] = []
-    reconciled_at: datetime | None = None
-
-
-class Application(KubeObject, frozen=True):
-    spec: AppSpec = AppSpec()
-    operation: Any = None
-    status: AppStatus = AppStatus()
-
-
-class SyncWindow(_Part, frozen=True):
-    kind: str = ""
-    schedule: str = ""
-    duration: str = ""
-    applications: list[str] = []
-    manual_sync: bool = False
-
-
-class AppProjectSpec(_Part, frozen=True):
-    sync_windows: list[SyncWindow] = []
-
-
-class AppProject(KubeObject, frozen=True):
-    spec: AppProjectSpec = AppProjectSpec()
-
-
-class OperatorSpec(_Part, frozen=True):
-    """Prometheus and Alertmanager custom resources: what the report's claims are about."""
-
-    replicas: int | None = None
-    version: str = ""
-    retention: str = ""
-    scrape_interval: str = ""
-    evaluation_interval: str = ""
-    storage: Any = None
-    affinity: Any = None
-    config_secret: str = ""
-    service_monitor_selector: Any = None
-    rule_selector: Any = None
-    alertmanager_config_selector: Any = None
-
-
-class OperatorObject(KubeObject, frozen=True):
-    spec: OperatorSpec = OperatorSpec()
-
-
-class JobStatus(_Part, frozen=True):
+class JobStatus(Part, frozen=True):
     active: int = 0
     succeeded: int = 0
     failed: int = 0
