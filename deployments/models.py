@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from ulid import ULID
 
-from deployments.states import RequestState, RunState, StepState
+from deployments.states import LIVE, RequestState, RunState, StepState
 
 
 def new_ulid() -> str:
@@ -30,6 +30,8 @@ class PlanRequest(models.Model):
     sentence = models.TextField(blank=True)
     plan = models.ForeignKey("Plan", on_delete=models.PROTECT, null=True, related_name="requests")
     claimed_at = models.DateTimeField(null=True)
+    #: how often a worker began; three without an end is a failure
+    attempts = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering = ["-requested_at"]
@@ -47,8 +49,12 @@ class Plan(models.Model):
     params = models.JSONField(default=dict)
     tier = models.PositiveSmallIntegerField()
     title = models.CharField(max_length=200)
-    #: steps with diffs, preconditions, verification, undo, blast radius, rights, management note, kubectl lines
+    #: steps with diffs, targets, verification, undo, blast radius, management note, kubectl lines (engine.document)
     document = models.JSONField()
+    #: the latest reading of what must hold before it may run (outside the hash: it changes with the cluster)
+    preconditions = models.JSONField(default=list)
+    #: the latest answer to "may the writing identity do this?", one row per rule
+    rights = models.JSONField(default=list)
     created_at = models.DateTimeField()
     #: when somebody last compared the targets with the cluster, and the sentence if they no longer fit
     compared_at = models.DateTimeField(null=True)
@@ -93,8 +99,17 @@ class Run(models.Model):
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(default=0)
+    #: crashes since the last step that was finished
     crashes = models.PositiveSmallIntegerField(default=0)
+    #: when a waiting run wants a worker again; empty while a worker holds it
     wake_at = models.DateTimeField(null=True)
+    #: preconditions were read again and hold: the first effect may follow
+    prepared_at = models.DateTimeField(null=True)
+    #: when verifying gives up
+    verify_until = models.DateTimeField(null=True)
+    #: per target key the uid, fingerprint and leaves that the next effect must find: the plan's, then what we wrote
+    expected = models.JSONField(default=dict)
+    line_count = models.PositiveIntegerField(default=0)
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="cancelled_runs"
@@ -116,6 +131,12 @@ class Run(models.Model):
             ("run_tier3", "May run tier 3 plans (destructive)"),
             ("approve_plan", "May approve somebody else's plan"),
             ("cancel_run", "May cancel a run"),
+            ("stop_writes", "May stop all writes to a cluster"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["wake_at"], name="deployments_run_due", condition=models.Q(state__in=[s.value for s in LIVE])
+            )
         ]
         constraints = [
             models.CheckConstraint(
@@ -128,7 +149,7 @@ class Run(models.Model):
 
 
 class Step(models.Model):
-    """One step of a run: intent before, outcome after. ``pre_image`` holds only the fields the step writes, redacted."""
+    """One step of a run: intent before, outcome after. ``pre_image`` holds the fields the step writes, redacted."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
     index = models.PositiveSmallIntegerField()
@@ -143,6 +164,13 @@ class Step(models.Model):
     pre_image = models.JSONField(null=True)
     irreversible = models.BooleanField(default=False)
     fence = models.PositiveBigIntegerField(default=0)
+    #: begins with the first look at the step, ends with its outcome
+    started_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    #: what a wait remembers between two looks (the state before the effect, lines already logged)
+    memory = models.JSONField(default=dict)
+    #: the latest sentence of the wait, or of the outcome
+    sentence = models.TextField(blank=True)
 
     class Meta:
         ordering = ["index"]
@@ -168,6 +196,18 @@ class LogLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.number}"
+
+
+class WriteStop(models.Model):
+    """The stop switch of a cluster: while the row is there no effect is made, by runs already queued either."""
+
+    cluster = models.CharField(max_length=63, primary_key=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    reason = models.TextField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.cluster} since {self.at:%F %T}"
 
 
 class Lock(models.Model):

@@ -23,6 +23,8 @@ class RunState(StrEnum):
 
 ACTIVE = frozenset({RunState.QUEUED, RunState.WAITING_FOR_APPROVAL, RunState.RUNNING, RunState.VERIFYING})
 FINAL = frozenset(RunState) - ACTIVE
+#: a worker has something to do for these; the order is stable because an index names them
+LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.VERIFYING)
 
 _BROKEN = {RunState.FAILED, RunState.ERRORED, RunState.OUTCOME_UNKNOWN, RunState.CANCELLED, RunState.REFUSED}
 

@@ -1,0 +1,82 @@
+"""Helm values of an Application, as Argo CD would use them. The text is the cluster's and not trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from integrations.kubernetes.objects import Application, AppSource
+
+#: longer values are not looked into
+LIMIT = 512 * 1024
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases: nested ones grow to any size when walked."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(text: str) -> Any | None:
+    """The document, or None when it is too long, not YAML, or uses aliases."""
+    if len(text) > LIMIT:
+        return None
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
+
+
+def source_of(app: Application, chart: str = "") -> AppSource | None:
+    """The Helm source: of this chart if given, else the first that has a chart."""
+    sources = [s for s in (app.spec.source, *(app.spec.sources or [])) if s is not None]
+    return next((s for s in sources if s.chart and (not chart or s.chart == chart)), None)
+
+
+def release_of(app: Application, source: AppSource) -> str:
+    """The release name: Argo CD takes the Application's own name when none is given."""
+    return (source.helm.release_name if source.helm else "") or app.metadata.name
+
+
+def values_of(source: AppSource) -> dict[str, Any] | None:
+    """The values in force, or None when they cannot be read. ``valuesObject`` makes ``values`` ignored entirely."""
+    if source.helm is None:
+        return {}
+    if isinstance(source.helm.values_object, dict):
+        values: Any = source.helm.values_object
+    elif source.helm.values:
+        values = read_yaml(source.helm.values)
+    else:
+        values = {}
+    if not isinstance(values, dict):
+        return None
+    merged: dict[str, Any] = values
+    for parameter in source.helm.parameters or []:
+        if isinstance(parameter, dict) and isinstance(parameter.get("name"), str):
+            merged = _with(merged, parameter["name"].split("."), parameter.get("value"))
+    return merged
+
+
+def at(values: Any, *path: str) -> Any:
+    """A nested value, or None."""
+    for key in path:
+        if not isinstance(values, dict):
+            return None
+        values = values.get(key)
+    return values
+
+
+def _with(values: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """A copy with one value set (``--set a.b=c``); list indices are not followed."""
+    head, *rest = path
+    inner = values.get(head)
+    changed = _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else _plain(value)
+    return {**values, head: changed}
+
+
+def _plain(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,73 @@
+"""The catalogue: every action by its slug. Pure. A new action is one module and one line here."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from deployments.catalogue import refresh_application, repair_grafana, rollout_restart
+from deployments.catalogue.action import Action, Params
+
+_ACTIONS: dict[str, Action] = {
+    action.slug: action for action in (repair_grafana.ACTION, rollout_restart.ACTION, refresh_application.ACTION)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter for a form: ``kind`` is ``text``, ``number`` or ``choice``."""
+
+    name: str
+    title: str
+    kind: str
+    default: Any
+    required: bool
+    choices: tuple[str, ...] = ()
+
+
+def get(slug: str) -> Action:
+    """The action of a slug. :raises LookupError: one sentence with what there is."""
+    try:
+        return _ACTIONS[slug]
+    except KeyError:
+        known = ", ".join(sorted(_ACTIONS))
+        raise LookupError(f"There is no action called {slug}. There are: {known}.") from None
+
+
+def all_actions() -> tuple[Action, ...]:
+    """The whole catalogue, lowest tier first."""
+    return tuple(sorted(_ACTIONS.values(), key=lambda action: (action.tier, action.slug)))
+
+
+def parse(slug: str, raw: Mapping[str, Any]) -> Params:
+    """Typed parameters from a form or from ``--param k=v`` (numbers may come as text).
+
+    :raises LookupError: no such action. :raises ValueError: one sentence naming the parameter.
+    """
+    action = get(slug)
+    given = {key: value for key, value in raw.items() if value not in ("", None)}
+    try:
+        return msgspec.convert(given, action.params, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.name for field in fields(action))
+        raise ValueError(f"{action.title}: {error}. Parameters are: {known}.") from None
+
+
+def fields(action: Action) -> tuple[Field, ...]:
+    """The parameters of an action as fields of a form."""
+    hints = typing.get_type_hints(action.params, include_extras=True)
+    return tuple(_field(field, hints[field.name]) for field in msgspec.structs.fields(action.params))
+
+
+def _field(field: msgspec.structs.FieldInfo, hint: Any) -> Field:
+    base, *extras = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+    meta = next((extra for extra in extras if isinstance(extra, msgspec.Meta)), None)
+    title = (meta.description if meta is not None else None) or field.name.replace("_", " ")
+    choices = tuple(map(str, typing.get_args(base))) if typing.get_origin(base) is typing.Literal else ()
+    kind = "choice" if choices else "number" if base is int else "text"
+    required = field.default is msgspec.NODEFAULT
+    return Field(field.name, title, kind, "" if required else field.default, required, choices)

@@ -1,0 +1,28 @@
+"""Why a person's request is not done, as one sentence for them. Nothing here is a bug or an outage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deployments.models import Run
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not an error
+    """The request is understood and not done: ``str()`` says why and what to do."""
+
+
+class NotAllowed(Refusal):
+    """This person may not do this."""
+
+
+class Unfit(Refusal):
+    """The plan cannot be run as it stands: unmet preconditions, moved targets, an unknown plan."""
+
+
+class TargetBusy(Refusal):
+    """Another run holds one of the targets: ``run`` is that run, to be shown instead."""
+
+    def __init__(self, run: Run, sentence: str) -> None:
+        super().__init__(sentence)
+        self.run = run
