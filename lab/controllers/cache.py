@@ -18,6 +18,7 @@ from lab.controllers.client import ApiError, Client, Object
 
 log = logging.getLogger("lab.cache")
 
+Objects = list[Object]
 Listener = Callable[[Object | None, Object | None], None]
 _RETRY_SECONDS = 0.5
 _UNSERVED_SECONDS = 3.0
@@ -49,9 +50,7 @@ class Cache:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def list(
-        self, resource: str, namespace: str | None = None, selector: dict[str, Any] | None = None
-    ) -> list[Object]:
+    def list(self, resource: str, namespace: str | None = None, selector: dict[str, Any] | None = None) -> Objects:
         """Objects of a resource; `selector` is a label map or a LabelSelector."""
         return [
             obj
@@ -63,7 +62,7 @@ class Cache:
     def get(self, resource: str, namespace: str | None, name: str) -> Object | None:
         return self._objects[resource].get((namespace or "", name))
 
-    def owned(self, resource: str, uid: str) -> list[Object]:
+    def owned(self, resource: str, uid: str) -> Objects:
         """Objects whose controlling owner has this uid."""
         store = self._objects[resource]
         return [store[key] for key in self._owned[resource].get(uid, ()) if key in store]

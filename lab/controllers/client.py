@@ -1,7 +1,7 @@
 """An asynchronous Kubernetes API client, as small as the controllers need it.
 
-It speaks JSON over HTTPS, finds resources by discovery (so one code runs on 1.20 and on 1.30), and raises `ApiError` for
-every answer that is not 2xx. It does not retry: the work queues do.
+It speaks JSON over HTTPS, finds resources by discovery (so one code runs on 1.20 and on 1.30), and
+raises `ApiError` for every answer that is not 2xx. It does not retry: the work queues do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 
 Object = dict[str, Any]
+Objects = list[Object]
 
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -222,11 +223,11 @@ class Client:
     async def get(self, key: str, namespace: str | None, name: str) -> Object:
         return await self.call("GET", self.resource(key).path(namespace, name))
 
-    async def list(self, key: str, namespace: str | None = None) -> tuple[list[Object], str]:
+    async def list(self, key: str, namespace: str | None = None) -> tuple[Objects, str]:
         """All objects with kind and apiVersion filled in, and the list's resourceVersion."""
         resource = self.resource(key)
         answer = await self.call("GET", resource.path(namespace))
-        items: list[Object] = answer.get("items") or []
+        items: Objects = answer.get("items") or []
         for item in items:
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", resource.kind)

@@ -20,7 +20,15 @@ class Recorder:
         self._known: OrderedDict[tuple[str, ...], Object] = OrderedDict()
 
     async def record(
-        self, agent: str, obj: Object, reason: str, message: str, *, warning: bool = False, host: str = "", field: str = ""
+        self,
+        agent: str,
+        obj: Object,
+        reason: str,
+        message: str,
+        *,
+        warning: bool = False,
+        host: str = "",
+        field: str = "",
     ) -> None:
         """Record one Event on `obj`. `field` is the container's field path, `host` the kubelet's node."""
         key = (meta.uid(obj), reason, message, field)
@@ -41,9 +49,7 @@ class Recorder:
             self._known.popitem(last=False)
 
 
-def event(
-    agent: str, obj: Object, reason: str, message: str, warning: bool, host: str = "", field: str = ""
-) -> Object:
+def event(agent: str, obj: Object, reason: str, message: str, warning: bool, host: str = "", field: str = "") -> Object:
     """A core/v1 Event as client-go's recorder writes it."""
     namespace, name = meta.key_of(obj)
     involved = {

@@ -29,7 +29,7 @@ def stamp(moment: datetime) -> str:
 def moment(text: str | None) -> datetime | None:
     if not text:
         return None
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def key_of(obj: Object) -> tuple[str, str]:
@@ -53,7 +53,7 @@ def labels(obj: Object) -> dict[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def annotations(obj: Object) -> dict[str, str]:
+def notes(obj: Object) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
 
@@ -169,3 +169,40 @@ def port_number(port: Any, containers: list[Object]) -> int | None:
             if entry.get("name") == port:
                 return int(entry["containerPort"])
     return None
+
+
+def wall() -> float:
+    """The wall clock in seconds."""
+    return datetime.now(UTC).timestamp()
+
+
+def covers(live: Any, wanted: Any) -> bool:
+    """Whether `live` has everything `wanted` says; what servers default may be more. Lists must have equal length
+    unless their items are named, then each wanted item must be there by its name."""
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict):
+            return not wanted and live is None
+        return all(covers(live.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        have = live or []
+        if wanted and all(isinstance(item, dict) and "name" in item for item in [*wanted, *have]):
+            named = {item["name"]: item for item in have}
+            return all(covers(named.get(item["name"]), item) for item in wanted)
+        return len(have) == len(wanted) and all(map(covers, have, wanted))
+    if wanted is None or wanted == "":
+        return live in (None, "")
+    return same_scalar(live, wanted)
+
+
+def same_scalar(live: Any, wanted: Any) -> bool:
+    """Equality of leaves; quantities are equal by value ("2" and "2000m")."""
+    if live == wanted:
+        return True
+    if isinstance(live, bool) or isinstance(wanted, bool) or live is None:
+        return False
+    if not re.fullmatch(r"[0-9.]+[A-Za-z]{0,2}", str(live)) or not re.fullmatch(r"[0-9.]+[A-Za-z]{0,2}", str(wanted)):
+        return False
+    try:
+        return quantity(live) == quantity(wanted) and quantity(wanted) != 0
+    except ValueError:
+        return False

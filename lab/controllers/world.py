@@ -94,9 +94,7 @@ class Controller:
     async def remove(self, resource: str, obj: Object, grace: int | None = None, propagation: str = "") -> None:
         namespace, name = meta.key_of(obj)
         try:
-            await self.client.delete(
-                resource, namespace, name, uid=meta.uid(obj), grace=grace, propagation=propagation
-            )
+            await self.client.delete(resource, namespace, name, uid=meta.uid(obj), grace=grace, propagation=propagation)
         except ApiError as error:
             if not error.missing:
                 raise
@@ -163,7 +161,7 @@ class WorkQueue:
             except ApiError as error:
                 self.add(key, self._delay(key, error))
                 continue
-            except Exception:  # noqa: BLE001 (one bad object must not end a control loop; it is logged and retried)
+            except Exception:
                 log.exception("%s: %s", type(self._controller).__name__, key)
                 self.add(key, _MAX_BACKOFF)
                 continue
@@ -172,9 +170,9 @@ class WorkQueue:
                 self.add(key, again)
 
     def _delay(self, key: Key, error: ApiError) -> float:
-        if error.conflict or error.missing:
-            return _CONFLICT_SECONDS
         count = self._failures[key] = self._failures.get(key, 0) + 1
+        if error.conflict:
+            return float(min(_CONFLICT_SECONDS * 2**count, _MAX_BACKOFF))
         if count in (3, 30):
             log.warning("%s: %s: %s", type(self._controller).__name__, key, error)
         return float(min(_FIRST_BACKOFF * 2**count, _MAX_BACKOFF))

@@ -73,9 +73,7 @@ class GrafanaChart:
             return found
         rules: list[dict[str, Any]] = []
         if self.sidecar_on("dashboards") or self.sidecar_on("datasources"):
-            rules = [
-                {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "watch", "list"]}
-            ]
+            rules = [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get", "watch", "list"]}]
         if not self.values["rbac"]["namespaced"]:
             role = {"apiGroup": group, "kind": "ClusterRole", "name": f"{self.name}-clusterrole"}
             found += [
@@ -164,9 +162,7 @@ class GrafanaChart:
 
     def claim_wanted(self) -> bool:
         persistence = self.values["persistence"]
-        return bool(
-            persistence["enabled"] and persistence["type"] == "pvc" and not persistence.get("existingClaim")
-        )
+        return bool(persistence["enabled"] and persistence["type"] == "pvc" and not persistence.get("existingClaim"))
 
     def claim(self) -> dict[str, Any]:
         persistence = self.values["persistence"]

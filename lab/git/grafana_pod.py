@@ -137,9 +137,7 @@ def _env(chart: GrafanaChart) -> list[dict[str, Any]]:
         {"name": "GF_PATHS_PLUGINS", "value": "/var/lib/grafana/plugins"},
         {"name": "GF_PATHS_PROVISIONING", "value": "/etc/grafana/provisioning"},
     ]
-    env += [
-        {"name": key, "valueFrom": value} for key, value in sorted(chart.values["envValueFrom"].items())
-    ]
+    env += [{"name": key, "valueFrom": value} for key, value in sorted(chart.values["envValueFrom"].items())]
     return env + [{"name": key, "value": str(value)} for key, value in sorted(own.items())]
 
 
@@ -165,9 +163,7 @@ def _mounts(chart: GrafanaChart) -> list[dict[str, Any]]:
             },
         ]
     if chart.sidecar_on("datasources"):
-        mounts.append(
-            {"name": "sc-datasources-volume", "mountPath": "/etc/grafana/provisioning/datasources"}
-        )
+        mounts.append({"name": "sc-datasources-volume", "mountPath": "/etc/grafana/provisioning/datasources"})
     return mounts
 
 

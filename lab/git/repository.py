@@ -1,6 +1,6 @@
-"""The team's Git repository as Argo CD sees it: files by path, a revision that is the hash of them, and Helm sources.
+"""The team's Git repository as Argo CD sees it: files by path, a revision that is their hash, and Helm sources.
 
-The files live in a folder when the lab is given one (a person can edit "Git" and refresh the Application), else in memory.
+The files live in a folder when the lab is given one (a person edits "Git" and refreshes), else in memory.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class Repository:
             try:
                 found += [doc for doc in yaml.load_all(text, Loader=yaml.CSafeLoader) if doc]
             except yaml.YAMLError as error:
-                raise SourceError(
-                    f"Failed to load target state: failed to unmarshal {path}: {error}"
-                ) from error
+                raise SourceError(f"Failed to load target state: failed to unmarshal {path}: {error}") from error
         return found
 
     def _helm(self, source: dict[str, Any], namespace: str, app: str) -> list[dict[str, Any]]:

@@ -59,7 +59,12 @@ DASHBOARDS = {
     "scheduler": "Kubernetes / Scheduler",
     "workload-total": "Kubernetes / Networking / Workload",
 }
-_MIXIN_TAG = {"etcd": "etcd-mixin", "k8s-coredns": "coredns", "nodes": "node-exporter-mixin", "prometheus": "prometheus-mixin"}
+_MIXIN_TAG = {
+    "etcd": "etcd-mixin",
+    "k8s-coredns": "coredns",
+    "nodes": "node-exporter-mixin",
+    "prometheus": "prometheus-mixin",
+}
 
 
 def crd(kind: str) -> dict[str, Any]:
@@ -157,8 +162,7 @@ def datasources(release: Release) -> list[dict[str, Any]]:
                     "url": f"http://{release.name}-alertmanager.{release.namespace}:{port}/",
                     "access": "proxy",
                     "jsonData": {
-                        key: mine["alertmanager"][key]
-                        for key in ("handleGrafanaManagedAlerts", "implementation")
+                        key: mine["alertmanager"][key] for key in ("handleGrafanaManagedAlerts", "implementation")
                     },
                 }
             )

@@ -48,7 +48,7 @@ _Loader.add_multi_constructor("!", _tagged)
 def documents(path: Path) -> tuple[dict[str, Any], ...]:
     """The documents of one template file, parsed once per process."""
     with path.open(encoding="utf-8") as stream:
-        return tuple(doc for doc in yaml.load_all(stream, Loader=_Loader) if doc)  # noqa: S506 (a safe loader)
+        return tuple(doc for doc in yaml.load_all(stream, Loader=_Loader) if doc)
 
 
 def plain(text: str) -> Any:
@@ -168,7 +168,12 @@ def _kubeservice(release: Release, arguments: dict[str, Any]) -> dict[str, Any]:
             "namespace": "kube-system",
             "labels": labels,
         },
-        "spec": {"clusterIP": "None", "ports": arguments["ports"], "selector": arguments["selector"], "type": "ClusterIP"},
+        "spec": {
+            "clusterIP": "None",
+            "ports": arguments["ports"],
+            "selector": arguments["selector"],
+            "type": "ClusterIP",
+        },
     }
 
 

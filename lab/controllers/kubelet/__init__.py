@@ -1,0 +1,5 @@
+"""A kubelet for all nodes: pods go from Pending to Running, crash, restart and become ready by rules over API objects."""
+
+from lab.controllers.kubelet.node import Kubelet
+
+__all__ = ["Kubelet"]
