@@ -1,0 +1,112 @@
+"""May this user do this? Evaluated from the Role and Binding objects in the store, as RBAC does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.api.auth import User
+from lab.api.errors import Obj
+from lab.api.selectors import match_label_selector
+from lab.api.store import Store
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is asked for: a resource request, or (`path` set) a non-resource one."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def full_resource(self) -> str:
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+def _subject_matches(subject: Obj, user: User, namespace: str) -> bool:
+    name = subject.get("name", "")
+    match subject.get("kind"):
+        case "User":
+            return bool(name == user.name)
+        case "Group":
+            return name in user.all_groups
+        case "ServiceAccount":
+            return user.name == f"system:serviceaccount:{subject.get('namespace') or namespace}:{name}"
+    return False
+
+
+class Rbac:
+    """Reads roles and bindings from the store at each question; nothing is cached."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def _role_rules(self, ref: Obj, namespace: str) -> list[Obj]:
+        if ref.get("kind") == "Role":
+            role = self._store.get(f"roles.{RBAC}", namespace, ref.get("name", ""))
+        else:
+            role = self._store.get(f"clusterroles.{RBAC}", "", ref.get("name", ""))
+        if role is None:
+            return []
+        rules: list[Obj] = list(role.get("rules") or [])
+        for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or []:
+            for other in self._store.objects(f"clusterroles.{RBAC}"):
+                if other is not role and match_label_selector(selector, other["metadata"].get("labels") or {}):
+                    rules += other.get("rules") or []
+        return rules
+
+    def rules(self, user: User, namespace: str) -> Iterator[Obj]:
+        """Every rule that holds for the user in `namespace` ("" = cluster scope only)."""
+        if "system:masters" in user.groups:
+            yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+            yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
+        for binding in self._store.objects(f"clusterrolebindings.{RBAC}"):
+            if any(_subject_matches(each, user, "") for each in binding.get("subjects") or []):
+                yield from self._role_rules(binding["roleRef"], "")
+        if not namespace:
+            return
+        for binding in self._store.objects(f"rolebindings.{RBAC}", namespace):
+            if any(_subject_matches(each, user, namespace) for each in binding.get("subjects") or []):
+                yield from self._role_rules(binding["roleRef"], namespace)
+
+    def allows(self, user: User, asked: Attributes) -> bool:
+        return any(rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
+
+
+def rule_allows(rule: Obj, asked: Attributes) -> bool:
+    verbs = rule.get("verbs") or []
+    if asked.verb not in verbs and "*" not in verbs:
+        return False
+    if asked.path:
+        return any(_path_matches(pattern, asked.path) for pattern in rule.get("nonResourceURLs") or [])
+    groups, resources = rule.get("apiGroups") or [], rule.get("resources") or []
+    if asked.group not in groups and "*" not in groups:
+        return False
+    wanted = {"*", asked.full_resource}
+    if asked.subresource:
+        wanted.add(f"*/{asked.subresource}")
+    if not wanted.intersection(resources):
+        return False
+    names = rule.get("resourceNames") or []
+    return not names or asked.name in names
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    return pattern == "*" or pattern == path or (pattern.endswith("*") and path.startswith(pattern[:-1]))
+
+
+def denial(user: User, asked: Attributes) -> str:
+    """The sentence behind "is forbidden: "."""
+    if asked.path:
+        return f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
+    where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    return (
+        f'User "{user.name}" cannot {asked.verb} resource "{asked.full_resource}" in API group "{asked.group}" {where}'
+    )
