@@ -1,13 +1,93 @@
-"""What every page's shell shows: cluster, role, demo mark."""
+"""What every page's frame shows: cluster, navigation, who you are, what runs, what waits for you."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
+
+from common.clock import now
+from deployments.models import Run
+from deployments.states import RunState
+from portal.accounts.access import may, role
+from portal.accounts.roles import Role
+from portal.accounts.views import THEMES
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One link of the navigation. ``name`` is its URL's, ``roots`` the first parts of the paths it stands for."""
+
+    name: str
+    title: str
+    icon: str
+    key: str = ""
+    roots: tuple[str, ...] = ()
+    permission: str = "checklists.view_board"
+    url: str = ""
+    current: bool = False
+
+
+NAV: tuple[tuple[Entry, ...], ...] = (
+    (
+        Entry("overview", "Overview", "squares-2x2", "g o"),
+        Entry("phases", "Phases", "bars-4", "g p", ("phases", "items")),
+        Entry("status", "Status", "signal", "g s", ("status",)),
+    ),
+    (
+        Entry("actions", "Actions", "wrench-screwdriver", "g a", ("actions", "plans")),
+        Entry("runs", "Runs", "play-circle", "g r", ("runs",)),
+    ),
+    (
+        Entry("reports", "Reports", "document-text", "g i", ("reports",)),
+        Entry("audit", "Audit", "finger-print", "", ("audit",), "checklists.manage_project"),
+    ),
+    (Entry("settings", "Settings", "cog-6-tooth", "", ("settings", "gallery")),),
+)
+
+
+def navigation(path: str, who: Role | None) -> list[list[Entry]]:
+    """The links a role may follow, the current one marked."""
+    root = path.strip("/").split("/", 1)[0]
+    groups = []
+    for group in NAV:
+        entries = [
+            Entry(e.name, e.title, e.icon, e.key, url=reverse(e.name), current=root in e.roots or (not root and not e.roots))
+            for e in group
+            if may(who, e.permission)
+        ]
+        if entries:
+            groups.append(entries)
+    return groups
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame around each page."""
-    return {"cluster_name": settings.PORTAL_CLUSTER, "demo": settings.PORTAL_LAB}
+    theme = request.COOKIES.get("theme", "")
+    base: dict[str, Any] = {
+        "cluster_name": settings.PORTAL_CLUSTER,
+        "demo": settings.PORTAL_LAB,
+        "production": settings.PORTAL_PRODUCTION,
+        "theme": theme if theme in THEMES[1:] else "",
+        "keys": "off" if request.COOKIES.get("keys") == "off" else "on",
+        "theme_choices": [("auto", "System"), ("light", "Light"), ("dark", "Dark")],
+        "now_ms": int(now().timestamp() * 1000),
+    }
+    who = role(request) if hasattr(request, "user") else None
+    if who is None:
+        return base
+    states = list(
+        Run.objects.filter(
+            state__in=(RunState.RUNNING, RunState.VERIFYING, RunState.QUEUED, RunState.WAITING_FOR_APPROVAL)
+        ).values_list("state", flat=True)[:100]
+    )
+    waiting = states.count(RunState.WAITING_FOR_APPROVAL)
+    return base | {
+        "role": who.value,
+        "nav": navigation(request.path, who),
+        "running_count": len(states) - waiting,
+        "needs_you": waiting if may(who, "deployments.approve_plan") else 0,
+    }

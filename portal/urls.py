@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from portal.views import board, deploy, gallery, ops, reports
+
+handler400 = "portal.views.errors.bad_request"
+handler403 = "portal.views.errors.denied"
+handler404 = "portal.views.errors.not_found"
+handler500 = "portal.views.errors.server_error"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", board.overview, name="overview"),
+    path("phases/", board.phases, name="phases"),
+    path("phases/<int:number>-<slug:key>/", board.phase, name="phase"),
+    path("phases/<int:number>-<slug:key>/verify/", board.verify_phase, name="phase-verify"),
+    path("items/<int:pk>/", board.item, name="item"),
+    path("items/<int:pk>/verify/", board.verify_item, name="item-verify"),
+    path("items/<int:pk>/attest/", board.attest_item, name="item-attest"),
+    path("items/<int:pk>/plan/", deploy.plan_item, name="item-plan"),
+    path("status/", board.status, name="status"),
+    path("search", board.search, name="search"),
+    path("actions/", deploy.actions, name="actions"),
+    path("actions/<slug:slug>/plan/", deploy.plan_action, name="action-plan"),
+    path("plans/requests/<str:pk>/", deploy.plan_request, name="plan-request"),
+    path("plans/<str:digest>/", deploy.plan, name="plan"),
+    path("plans/<str:digest>/run/", deploy.run_plan, name="plan-run"),
+    path("plans/<str:digest>/approval/", deploy.ask_approval, name="plan-approval"),
+    path("runs/", deploy.runs, name="runs"),
+    path("runs/<str:pk>/", deploy.run, name="run"),
+    path("runs/<str:pk>/log.txt", deploy.log_text, name="run-log"),
+    path("runs/<str:pk>/lines/", deploy.log_lines, name="run-lines"),
+    path("runs/<str:pk>/cancel/", deploy.cancel, name="run-cancel"),
+    path("runs/<str:pk>/decide/", deploy.decide, name="run-decide"),
+    path("reports/", reports.index, name="reports"),
+    path("reports/import/", reports.import_report, name="report-import"),
+    path("reports/<int:pk>/", reports.report, name="report"),
+    path("audit/", ops.audit_trail, name="audit"),
+    path("settings/", ops.connections, name="settings"),
+    path("gallery/", gallery.gallery, name="gallery"),
+    path("healthz", ops.healthz, name="healthz"),
+    path("readyz", ops.readyz, name="readyz"),
+    path("accounts/", include("portal.accounts.urls")),
+]

@@ -1,0 +1,180 @@
+/* The page hears of changes: connection pill, ages that count up, announcements, regrouping, log lines.
+   Listens on document and starts before htmx, so that no event of the first connect is missed. */
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const on = (names, handler) => names.forEach((name) => document.addEventListener(name, handler));
+  const STALE_AFTER = 40_000;
+
+  /* -- the clock: the server's, advanced by a monotonic one ------------------------------------------------- */
+  let base = Number(document.body.dataset.now) || Date.now();
+  let mark = performance.now();
+  const now = () => base + performance.now() - mark;
+  const pad = (n) => String(n).padStart(2, "0");
+  const clock = (ms) => new Date(ms).toISOString().slice(11, 19);
+
+  const rough = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min`
+    : s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`;
+  const length = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m ${pad(s % 60)} s`
+    : s < 86_400 ? `${Math.floor(s / 3600)} h ${pad(Math.floor(s % 3600 / 60))} m` : `${Math.floor(s / 86_400)} d ${Math.floor(s % 86_400 / 3600)} h`;
+  const PHRASE = { ago: (s) => `${rough(s)} ago`, for: rough, elapsed: (s) => length(Math.max(1, s)) };
+
+  function ages() {
+    const moment = now();
+    for (const node of all("[data-observed-at]")) {
+      const text = PHRASE[node.dataset.age || "ago"](Math.max(0, Math.floor((moment - node.dataset.observedAt) / 1000)));
+      if (node.textContent !== text) node.textContent = text;
+    }
+    for (const bar of all("progress[data-from]")) {
+      bar.value = Math.min(bar.max, Math.max(0, (moment - bar.dataset.from) / 1000));
+    }
+  }
+
+  /* -- the connection ---------------------------------------------------------------------------------------- */
+  let heard = now();           // when the stream last said anything, on the server's clock
+  let state = "off";
+  let attempt = 0;
+  const opened = performance.now();
+
+  function show(next) {
+    const pill = $("#pill"), banner = $("#offline");
+    if (!pill) return;
+    const since = clock(heard);
+    const text = { live: "Live", reconnecting: `Reconnecting (${attempt})`, stale: `Stale since ${since}`, ended: "Signed out", off: "Not live" }[next];
+    if (pill.dataset.link !== next) pill.dataset.link = next;
+    const words = pill.lastElementChild;
+    if (words.textContent !== text) words.textContent = text;
+    if (next !== state) say(next === "live" && state !== "off" ? "Live again" : next === "stale" || next === "ended" ? text : "");
+    state = next;
+    const off = next === "stale" || next === "ended";
+    if (banner) {
+      banner.hidden = !off;
+      if (off) {
+        $("[data-offline-head]").textContent = next === "ended" ? "Signed out." : `Stale since ${since}.`;
+        $("[data-offline-text]").textContent = next === "ended" ? "Sign in again to go on; what you typed stays until you reload."
+          : `Values on this page are from ${since} UTC. Buttons that change the cluster are off until it reconnects.`;
+      }
+    }
+    writes(off);
+  }
+
+  function writes(off) {
+    for (const button of all("[data-write]")) {
+      if (off && !button.disabled) { button.disabled = true; button.dataset.offBy = "link"; }
+      else if (!off && button.dataset.offBy) { button.disabled = false; delete button.dataset.offBy; }
+    }
+  }
+
+  function alive() { heard = now(); attempt = 0; if (state !== "live") show("live"); }
+
+  on(["htmx:after:sse:connection", "htmx:sse:after:connection"], alive);
+  on(["htmx:before:sse:connection", "htmx:sse:before:connection"], (event) => {
+    const tries = event.detail.connection?.attempt || 0;
+    if (tries > 0 && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
+  });
+  on(["htmx:sse:error"], () => { attempt += 1; if (state === "live" || state === "reconnecting") show("reconnecting"); });
+  on(["bye"], () => show("ended"));
+  on(["htmx:response:error", "htmx:after:request"], (event) => {
+    const ctx = event.detail.ctx;
+    if (ctx?.sourceElement?.id === "live" && ctx.response?.raw?.status === 401) show("ended");
+  });
+  on(["tick"], (event) => {
+    const at = Date.parse(event.detail?.data);
+    if (at) { base = at; mark = performance.now(); }
+    alive();
+  });
+  on(["htmx:after:sse:message", "htmx:sse:after:message"], () => { alive(); settled(); });
+
+  /* -- after a swap ------------------------------------------------------------------------------------------ */
+  function settled() {
+    ages();
+    writes(state === "stale" || state === "ended");
+    regroup();
+    changes();
+    lines();
+    const goto = $("[data-goto]");
+    if (goto) location.replace(goto.dataset.goto);
+  }
+
+  /* a row moves to the group of its new word, but never under the pointer or the focus */
+  function regroup() {
+    for (const table of all("[data-regroup]")) {
+      if (table.matches(":hover, :focus-within")) continue;
+      for (const row of all("tr[data-row]", table)) {
+        const group = $(`tbody[data-group="${row.dataset.state}"]`, table);
+        if (group && row.parentElement !== group) group.append(row);
+      }
+      for (const group of all("tbody[data-group]", table)) {
+        const count = String(all("tr[data-row]", group).length);
+        const node = $("[data-count]", group);
+        if (node && node.textContent !== count) node.textContent = count;
+      }
+    }
+  }
+  on(["mouseout", "focusout"], (event) => { if (event.target.closest?.("[data-regroup]")) setTimeout(regroup, 50); });
+
+  /* one sentence every five seconds at most, and only about things that changed their word */
+  const known = new Map(all("[data-announce]").map((node) => [node.id, node.dataset.state]));
+  const queue = new Map();
+  let timer = 0;
+  function changes() {
+    for (const node of all("[data-announce]")) {
+      const before = known.get(node.id);
+      known.set(node.id, node.dataset.state);
+      if (before && before !== node.dataset.state) queue.set(node.dataset.announce, node.dataset.state.replaceAll("_", " "));
+    }
+    if (queue.size && !timer) timer = setTimeout(() => {
+      const [name, word] = [...queue][queue.size - 1];
+      say(queue.size === 1 ? `${name} is ${word}` : `${queue.size} changed: ${name} is ${word}`);
+      queue.clear(); timer = 0;
+    }, 1500);
+  }
+  function say(text) { const node = $("#announcer"); if (node && text) node.textContent = text; }
+
+  /* -- the log ------------------------------------------------------------------------------------------------ */
+  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 48;
+  function place(source) {
+    const log = $("#log");
+    for (const group of all(".log-step", source)) {
+      const mine = document.getElementById(group.id);
+      if (!mine || mine.closest("#log-inbox")) { log.append(group.cloneNode(true)); continue; }
+      $(".meta", mine).textContent = $(".meta", group).textContent;
+      for (const line of all(".ll", group)) if (!document.getElementById(line.id) || document.getElementById(line.id).closest("#log-inbox")) mine.append(line);
+    }
+  }
+  function lines() {
+    const inbox = $("#log-inbox > [data-last]"), box = $("#log-box");
+    if (!inbox || !box) return;
+    const have = Number(box.dataset.last || 0), first = Number(inbox.dataset.first), last = Number(inbox.dataset.last);
+    if (last <= have) { inbox.remove(); return; }
+    if (first > have + 1) {                                       // more came than one message carries
+      fetch(`${box.dataset.more}?after=${have}`, { headers: { "HX-Request": "true" } })
+        .then((answer) => answer.ok ? answer.text() : "").then((text) => {
+          if (!text) return;
+          const part = new DOMParser().parseFromString(text, "text/html").body.firstElementChild;
+          if (part) { $("#log-inbox").replaceChildren(part); lines(); }
+        });
+      inbox.remove();
+      return;
+    }
+    const following = document.body.dataset.follow !== "off" && (atEnd(box) || have === 0);
+    inbox.remove();
+    place(inbox);
+    box.dataset.last = last;
+    for (const line of all(".ll.newest", box)) line.classList.remove("newest");
+    document.getElementById(`L${last}`)?.classList.add("newest");
+    const count = $("#log-count");
+    if (count) count.textContent = `${last} lines`;
+    if (following) box.scrollTop = box.scrollHeight;
+  }
+
+  setInterval(() => {
+    ages();
+    if (!$("#live") || document.hidden) { if (document.hidden) heard = now(); return; }
+    if (state === "ended") return;
+    if (now() - heard > STALE_AFTER) show("stale");
+    else if (state === "off" && performance.now() - opened > 10_000) { attempt = 1; show("reconnecting"); }
+  }, 1000);
+  ages();
+})();

@@ -1,0 +1,116 @@
+/* What a person does on a page: keys, copy, filter, log tools, menus. Everything works without it, only slower. */
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const typing = (node) => node.closest("input, textarea, select, [contenteditable]");
+
+  /* -- keyboard: elements carry data-key; nothing destructive has one -------------------------------------------- */
+  let prefix = "", prefixAt = 0;
+  const NAMES = { "j / k": "Next, previous row", "?": "This help", "Esc": "Close, leave the field" };
+  function help() {
+    const list = $("[data-keys-list]"), dialog = $("#keys-help");
+    if (!dialog) return;
+    const rows = all("[data-key]").map((node) => [node.dataset.key, node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.textContent.replace(/\s+/g, " ").trim()]);
+    list.replaceChildren(...[...rows, ...Object.entries(NAMES)].flatMap(([key, name]) => {
+      const dt = document.createElement("dt"), dd = document.createElement("dd");
+      for (const part of key.split(" ")) { const k = document.createElement("kbd"); k.textContent = part; dt.append(k, " "); }
+      dd.textContent = name;
+      return [dt, dd];
+    }));
+    dialog.showModal();
+  }
+  function move(step) {
+    const rows = all("[data-row]").filter((row) => row.offsetParent !== null);
+    if (!rows.length) return;
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    const row = rows[Math.min(rows.length - 1, Math.max(0, at + step))];
+    (row.matches("a, button") ? row : $("a, button", row))?.focus();
+    row.scrollIntoView({ block: "nearest" });
+  }
+  function press(node) {
+    if (node.matches("input")) { node.focus(); node.select(); } else if (!node.disabled) node.click();
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (document.body.dataset.keys === "off" || $("dialog[open]")) return;
+    const key = event.key;
+    if (key === "?") { event.preventDefault(); help(); return; }
+    if (key === "j" || key === "k") { event.preventDefault(); move(key === "j" ? 1 : -1); return; }
+    const chord = event.timeStamp - prefixAt < 1200 ? `${prefix} ${key}` : key;
+    const node = $(`[data-key="${CSS.escape(chord)}"]`);
+    prefix = key; prefixAt = event.timeStamp;
+    if (node) { event.preventDefault(); prefix = ""; press(node); }
+  });
+
+  /* -- copy ------------------------------------------------------------------------------------------------------- */
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (button) {
+      const text = button.dataset.copy || $("code", button.parentElement).textContent;
+      navigator.clipboard?.writeText(text).then(() => {
+        button.dataset.done = "";
+        $("#announcer").textContent = "Copied";
+        setTimeout(() => delete button.dataset.done, 1500);
+      });
+    }
+    if (event.target.closest?.("[data-reload]")) location.reload();
+    const open = $("details.user[open]");
+    if (open && !open.contains(event.target)) open.open = false;
+    const toggle = event.target.closest?.("[data-toggle-class]");
+    if (toggle) {
+      const pressed = toggle.getAttribute("aria-pressed") !== "true";
+      toggle.setAttribute("aria-pressed", String(pressed));
+      $(toggle.dataset.target).classList.toggle(toggle.dataset.toggleClass, toggle.dataset.when === "off" ? !pressed : pressed);
+    }
+    if (event.target.closest?.("[data-follow]")) follow(document.body.dataset.follow === "off");
+  });
+
+  /* -- filters: a list on the page, lines of the log ---------------------------------------------------------------- */
+  document.addEventListener("input", (event) => {
+    const field = event.target, wanted = field.value.trim().toLowerCase();
+    if (field.dataset.filter) {
+      for (const row of all(`${field.dataset.filter} [data-row]`)) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    }
+    if (field.dataset.find) {
+      const found = all(`${field.dataset.find} .ll`).filter((line) => {
+        const hit = wanted !== "" && line.textContent.toLowerCase().includes(wanted);
+        line.classList.toggle("found", hit);
+        return hit;
+      });
+      found[0]?.closest("details")?.setAttribute("open", "");
+      found[0]?.scrollIntoView({ block: "center" });
+      $("#announcer").textContent = wanted ? `${found.length} lines match` : "";
+    }
+  });
+
+  /* -- follow the log until the reader scrolls up -------------------------------------------------------------------- */
+  const box = $("#log-box");
+  function follow(yes) {
+    document.body.dataset.follow = yes ? "on" : "off";
+    const button = $("[data-follow]");
+    button?.setAttribute("aria-pressed", String(yes));
+    if (button) button.lastElementChild.textContent = yes ? "Following" : "Follow";
+    if (yes && box) box.scrollTop = box.scrollHeight;
+  }
+  if (box) {
+    const line = location.hash.startsWith("#L") && document.getElementById(location.hash.slice(1));
+    if (line) { line.closest("details").open = true; follow(false); line.scrollIntoView({ block: "center" }); }
+    else box.scrollTop = box.scrollHeight;
+    box.addEventListener("scroll", () => {
+      const end = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
+      if (end !== (document.body.dataset.follow !== "off")) follow(end);
+    }, { passive: true });
+  }
+
+  /* -- the person's own failed action -------------------------------------------------------------------------------- */
+  document.addEventListener("htmx:response:error", (event) => {
+    const ctx = event.detail.ctx;
+    if (!ctx || ctx.sourceElement?.id === "live") return;
+    const note = document.createElement("div");
+    note.textContent = `That did not work (${ctx.response?.raw?.status ?? "no answer"}). Nothing was changed; reload and try again.`;
+    $("#toast")?.replaceChildren(note);
+    setTimeout(() => note.remove(), 8000);
+  });
+})();
