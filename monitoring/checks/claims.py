@@ -1,0 +1,115 @@
+"""How a sentence of a hand-written report becomes a check: each check type owns the patterns of what it can prove.
+
+A pattern sees one line and what stands above it (:class:`ClaimContext`); its builder answers with parameters, or None
+when the line does not say enough. Nothing here reads a cluster or knows items. Reports are hostile text: the patterns
+have no nested repeats, and the importer bounds the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+#: longest line a pattern is tried on
+MAX_LINE = 600
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimContext:
+    """``text`` is the claim, markup and all; ``parents`` are the lines and headings above it, nearest first.
+
+    ``namespace`` is the one the report is about and ``application`` the Argo CD Application of its components, both
+    empty when nobody knows.
+    """
+
+    text: str
+    parents: tuple[str, ...] = ()
+    namespace: str = ""
+    application: str = ""
+    application_namespace: str = "argocd"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A check that proves (or, ``negated``, disproves) what a line says. ``quote`` is the part that was understood."""
+
+    slug: str
+    params: dict[str, Any]
+    quote: str
+    negated: bool = False
+
+
+Builder = Callable[[re.Match[str], ClaimContext], tuple[str, dict[str, Any]] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPattern:
+    """``negated``: the claim holds while the check does *not* read verified (``Deployment removed``)."""
+
+    regex: re.Pattern[str]
+    builder: Builder
+    negated: bool = False
+
+
+def pattern(regex: str, builder: Builder, *, negated: bool = False) -> ClaimPattern:
+    """A case-insensitive claim pattern."""
+    return ClaimPattern(re.compile(regex, re.IGNORECASE), builder, negated)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A component people write about: how it is selected and what kind of workload it is."""
+
+    selector: str
+    kind: str
+
+
+#: longest names first: ``Prometheus Operator`` is not ``Prometheus``
+COMPONENTS: tuple[tuple[re.Pattern[str], Known], ...] = tuple(
+    (re.compile(words, re.IGNORECASE), Known(selector, kind))
+    for words, selector, kind in (
+        (r"prometheus[ -]operator", "app.kubernetes.io/component=prometheus-operator", "Deployment"),
+        (r"node[ -]?exporter", "app.kubernetes.io/name=prometheus-node-exporter", "DaemonSet"),
+        (r"kube[ -]?state[ -]?metrics", "app.kubernetes.io/name=kube-state-metrics", "Deployment"),
+        (r"alert[ -]?manager", "app.kubernetes.io/name=alertmanager", "StatefulSet"),
+        (r"grafana", "app.kubernetes.io/name=grafana", "Deployment"),
+        (r"prometheus", "app.kubernetes.io/name=prometheus", "StatefulSet"),
+    )
+)
+_CHART = re.compile(r"kube-prometheus-stack")
+
+
+def component(context: ClaimContext) -> Known | None:
+    """What the claim is about: named in the line itself, else in the nearest line above that names one."""
+    for text in (context.text, *context.parents):
+        without_chart = _CHART.sub("", text[:MAX_LINE])
+        for words, known in COMPONENTS:
+            if words.search(without_chart):
+                return known
+    return None
+
+
+def heading_has(context: ClaimContext, words: str) -> bool:
+    """Whether a line above says this."""
+    return any(re.search(words, text[:MAX_LINE], re.IGNORECASE) for text in context.parents)
+
+
+def scoped(context: ClaimContext, **params: Any) -> dict[str, Any]:
+    """Parameters with the report's namespace when it has one."""
+    return {"namespace": context.namespace, **params} if context.namespace else params
+
+
+def read(patterns: Iterable[ClaimPattern], context: ClaimContext) -> list[Claim]:
+    """Every claim these patterns find in the line, in order, without repeats."""
+    found: list[Claim] = []
+    line = context.text[:MAX_LINE]
+    for item in patterns:
+        for match in item.regex.finditer(line):
+            built = item.builder(match, context)
+            if built is not None:
+                claim = Claim(built[0], built[1], match.group(0).strip(), item.negated)
+                if claim not in found:
+                    found.append(claim)
+    return found
