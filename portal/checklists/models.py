@@ -1,4 +1,4 @@
-"""Projects, phases and items: what a team said it would do, tied to the checks that prove it and the runs that repair it."""
+"""Projects, phases and items: what a team said it would do, tied to checks and runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from deployments.models import Run
 from monitoring.models import Check
 
 
+class Origin(models.TextChoices):
+    """Who said so: the project definition, which may take it back, or an imported report."""
+
+    DEFINITION = "definition"
+    REPORT = "report"
+
+
 class Project(models.Model):
     """One project definition (a YAML file in ``projects/``) on one cluster."""
 
@@ -16,6 +23,8 @@ class Project(models.Model):
     title = models.CharField(max_length=120)
     cluster = models.CharField(max_length=63)
     definition_hash = models.CharField(max_length=64, blank=True)
+    #: keys of the components that this definition put on the status page
+    component_keys = models.JSONField(default=list)
 
     class Meta:
         permissions = [
@@ -40,6 +49,8 @@ class Phase(models.Model):
     claimed_on = models.DateField(null=True)
     #: the phase that must be proven before this one may start
     gate = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="opens")
+    #: when every item behind the gate was first proven; a phase that has begun is not held back by its gate again
+    opened_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["number"]
@@ -64,13 +75,18 @@ class Item(models.Model):
     remedies = models.JSONField(default=list)
     #: keys of the items that must be proven first
     blocked_by = models.JSONField(default=list)
-    #: needs a person's word: verified only while an Attestation is valid
+    #: other titles under which reports name this item
+    aliases = models.JSONField(default=list)
+    #: needs a person's word: proven only while an Attestation is valid
     needs_attestation = models.BooleanField(default=False)
+    #: what the person says and for how long: ``{"statement": "...", "valid_days": 90}``
+    attestation = models.JSONField(default=dict)
     exempt_until = models.DateField(null=True)
     exempt_by = models.CharField(max_length=150, blank=True)
     exempt_why = models.TextField(blank=True)
     #: where the item came from: ``{"report": "...", "lines": [a, b]}``
     provenance = models.JSONField(default=dict)
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.DEFINITION)
     retired = models.BooleanField(default=False)
 
     class Meta:
@@ -88,6 +104,7 @@ class ItemCheck(models.Model):
     check_ref = models.ForeignKey(Check, on_delete=models.CASCADE, related_name="item_checks")
     title = models.CharField(max_length=120)
     position = models.PositiveSmallIntegerField(default=0)
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.DEFINITION)
 
     class Meta:
         ordering = ["position"]
@@ -98,7 +115,7 @@ class ItemCheck(models.Model):
 
 
 class ItemSpan(models.Model):
-    """A stretch of time in which an item had one word and cause; written in the transaction of the Span that moved it."""
+    """A stretch of time in which an item had one word and cause; written with the Span that moved it."""
 
     item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="spans")
     word = models.CharField(max_length=24)

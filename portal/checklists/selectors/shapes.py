@@ -1,7 +1,7 @@
 """What the pages show, as frozen data: the contract between the selectors and the templates.
 
-Words are :class:`~portal.checklists.words.ItemWord` values; ages are seconds at ``now``; times are aware UTC. A template
-formats, it never derives. ``falls_due`` is when a value turns stale (or expires) by the clock alone, without any message.
+Words are :class:`~portal.checklists.words.ItemWord` values; ages are seconds at ``now``; times are aware UTC. A
+template formats, it never derives. ``falls_due`` is when a value turns stale (or expires) by the clock alone.
 """
 
 from __future__ import annotations

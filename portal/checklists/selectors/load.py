@@ -1,0 +1,280 @@
+"""Loads a project whole, in a fixed number of queries, and derives every item's row from it.
+
+The readings may be given from outside (the commands evaluate the cluster themselves); else they are the stored evidence
+as it stands now. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Subquery
+
+from deployments.models import Run
+from deployments.states import ACTIVE, RunState, StepState
+from monitoring.models import Check, CheckRequest, Evidence, Source
+from monitoring.selectors import Reading, compose
+from portal.checklists.models import Attestation, Item, ItemCheck, Phase, Project
+from portal.checklists.selectors.derive import Derived, ItemFacts, PhaseFacts, Signed, attestation_row, derive
+from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
+from portal.checklists.words import PROVEN, ItemWord
+
+#: an unanswered request older than this no longer reads *checking*: the observer is away, and the sources say so
+ASKED_SECONDS = 30
+
+
+@dataclass(slots=True)
+class State:
+    """A project as it stands at ``now``. ``rows`` and ``derived`` are by item id, in the order of the definition."""
+
+    project: Project
+    now: datetime
+    phases: list[Phase]
+    items: list[Any]
+    readings: Mapping[int, Reading]
+    sources: list[Source]
+    checks: dict[int, tuple[CheckRow, ...]]
+    derived: dict[int, Derived] = field(default_factory=dict)
+    rows: dict[int, ItemRow] = field(default_factory=dict)
+    runs: list[RunRow] = field(default_factory=list)
+    asked: set[int] = field(default_factory=set)
+
+    @property
+    def ref(self) -> ProjectRef:
+        return ProjectRef(self.project.pk, self.project.key, self.project.title, self.project.cluster)
+
+    def of_phase(self, phase_id: int) -> list[ItemRow]:
+        return [row for row in self.rows.values() if row.phase_id == phase_id]
+
+
+def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = None) -> State:
+    """The project at ``now``. ``live`` readings, by check id, replace the stored evidence *and* leave out what is only
+    asked or under way (runs, requests): a command says what the cluster says."""
+    phases = list(project.phases.all())
+    items = _items(project)
+    bound = _bound(project)
+    readings, asked, sources = stored_readings(project.cluster, now)
+    if live is not None:
+        readings, asked = dict(live), set()
+    checks = {item.pk: _check_rows(item, bound[item.pk], readings, now) for item in items}
+    state = State(project, now, phases, items, readings, sources, checks, asked=asked)
+    runs = _runs(project.cluster) if live is None else []
+    by_id = {item.pk: item for item in items}
+    state.runs = [_run_row(run, by_id.get(run["run_items__item_id"]), now) for run in runs]
+    tied = {run["run_items__item_id"]: run for run in reversed(runs)}
+    facts = [_facts(item, checks[item.pk], tied.get(item.pk), asked, now) for item in items]
+    state.derived = derive(facts, [_phase_facts(phase) for phase in phases])
+    phase_keys = {phase.pk: phase.key for phase in phases}
+    for item in items:
+        state.rows[item.pk] = _row(state, item, by_id, phase_keys, tied.get(item.pk))
+    return state
+
+
+def stored_readings(cluster: str, now: datetime) -> tuple[dict[int, Reading], set[int], list[Source]]:
+    """Readings of all live checks of a cluster, the ids of those a fresh reading was asked of, and the sources."""
+    recent = now - timedelta(seconds=ASKED_SECONDS)
+    wanted = CheckRequest.objects.filter(check_ref=OuterRef("pk"), done_at=None, requested_at__gte=recent)
+    checks = Check.objects.filter(cluster=cluster, retired=False).select_related("evidence")
+    sources = list(Source.objects.filter(cluster=cluster))
+    by_name = {(source.cluster, source.name): source for source in sources}
+    readings: dict[int, Reading] = {}
+    asked: set[int] = set()
+    for check in checks.defer("params_hash").annotate(asked=Exists(wanted)):
+        evidence: Evidence | None = getattr(check, "evidence", None)
+        readings[check.pk] = compose(check, evidence, by_name, now)
+        if check.asked:
+            asked.add(check.pk)
+    return readings, asked, sources
+
+
+def _items(project: Project) -> list[Any]:
+    """Items with their open span and newest attestation joined in: one query."""
+    newest = Attestation.objects.filter(item=OuterRef("pk"), withdrawn_at=None).order_by("-at")
+    open_span = FilteredRelation("spans", condition=Q(spans__closed_at=None))
+    return list(
+        Item.objects.filter(project=project, retired=False)
+        .select_related("owner")
+        .annotate(
+            open_span=open_span,
+            span_word=F("open_span__word"),
+            span_at=F("open_span__opened_at"),
+            span_regressed=F("open_span__regressed"),
+            signed_by=Subquery(newest.values("by__username")[:1]),
+            signed_at=Subquery(newest.values("at")[:1]),
+            signed_until=Subquery(newest.values("expires_at")[:1]),
+            signed_text=Subquery(newest.values("statement")[:1]),
+        )
+        .order_by("phase__number", "position", "pk")
+    )
+
+
+def _bound(project: Project) -> dict[int, list[tuple[int, str]]]:
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    rows = ItemCheck.objects.filter(item__project=project, item__retired=False).order_by("position", "pk")
+    for item_id, check_id, title in rows.values_list("item_id", "check_ref_id", "title"):
+        found[item_id].append((check_id, title))
+    return found
+
+
+def _check_rows(
+    item: Any, bound: list[tuple[int, str]], readings: Mapping[int, Reading], now: datetime
+) -> tuple[CheckRow, ...]:
+    rows = [check_row(readings[check_id], title) for check_id, title in bound if check_id in readings]
+    if item.needs_attestation:
+        signed = None
+        if item.signed_at is not None:
+            signed = Signed(item.signed_by, item.signed_at, item.signed_until, item.signed_text)
+        wanted = item.attestation
+        rows.append(attestation_row(wanted.get("statement", ""), int(wanted.get("valid_days", 90)), signed, now))
+    return tuple(rows)
+
+
+def check_row(reading: Reading, title: str) -> CheckRow:
+    """A reading as a row under an item."""
+    word = ItemWord(reading.word)
+    return CheckRow(
+        check_id=reading.check_id,
+        type=reading.type,
+        title=title,
+        word=word,
+        last_word=ItemWord(reading.last_word or reading.word),
+        sentence=reading.sentence,
+        cause=reading.cause,
+        expected=reading.expected,
+        observed=reading.observed,
+        source=reading.source,
+        observed_at=reading.observed_at,
+        age_seconds=None if reading.age_seconds is None else int(reading.age_seconds),
+        limit_seconds=reading.limit_seconds,
+        command=reading.command,
+        watched=reading.watched,
+        falls_due=None if word is ItemWord.STALE else reading.stale_at,
+        facts=dict(reading.facts),
+        params=dict(reading.params),
+    )
+
+
+def _runs(cluster: str) -> list[dict[str, Any]]:
+    """Unfinished runs, newest first, once per item they were started for."""
+    columns = (
+        "id", "number", "state", "sentence", "current_step", "requested_at", "started_at", "plan_id", "plan__title",
+        "requested_by__username", "run_items__item_id",
+    )  # fmt: skip
+    rows = Run.objects.filter(cluster=cluster, state__in=[state.value for state in ACTIVE])
+    total = Count("steps", distinct=True)
+    done = Count("steps", filter=Q(steps__state__in=[StepState.DONE, StepState.SKIPPED]), distinct=True)
+    return list(rows.values(*columns).annotate(total=total, done=done).order_by("-requested_at"))
+
+
+def _run_row(run: Mapping[str, Any], item: Any | None, now: datetime) -> RunRow:
+    started = run["started_at"] or run["requested_at"]
+    return RunRow(
+        id=run["id"],
+        number=run["number"],
+        title=run["plan__title"],
+        state=run["state"],
+        sentence=run["sentence"],
+        step=min(run["current_step"] + 1, max(run["total"], 1)),
+        steps=run["total"],
+        steps_done=run["done"],
+        requested_by=run["requested_by__username"],
+        requested_at=run["requested_at"],
+        started_at=run["started_at"],
+        elapsed_seconds=max(0, int((now - started).total_seconds())),
+        plan_hash=run["plan_id"],
+        item=named(item) if item is not None else None,
+    )
+
+
+def named(item: Any) -> Named:
+    return Named(item.pk, item.key, item.title)
+
+
+def _phase_facts(phase: Phase) -> PhaseFacts:
+    started = phase.gate_id is None or phase.opened_at is not None or phase.claimed_percent is not None
+    return PhaseFacts(phase.pk, phase.number, phase.gate_id, started)
+
+
+def _facts(
+    item: Any, checks: tuple[CheckRow, ...], run: Mapping[str, Any] | None, asked: set[int], now: datetime
+) -> ItemFacts:
+    exempt = item.exempt_until is not None and item.exempt_until >= now.date()
+    waiting = ""
+    if run is not None and run["state"] == RunState.WAITING_FOR_APPROVAL:
+        waiting = (
+            f"Plan {run['plan_id'][:8]} of {run['requested_by__username']} waits for approval: {run['plan__title']}."
+        )
+    return ItemFacts(
+        id=item.pk,
+        key=item.key,
+        title=item.title,
+        phase_id=item.phase_id,
+        position=item.position,
+        checks=checks,
+        blocked_by=tuple(item.blocked_by),
+        exempt=exempt,
+        exempt_sentence=f"Waived until {item.exempt_until:%-d %B %Y} by {item.exempt_by}: {item.exempt_why}"
+        if exempt
+        else "",
+        remedies=bool(item.remedies),
+        waiting_sentence=waiting,
+        checking=any(check.check_id in asked for check in checks),
+    )
+
+
+def _row(
+    state: State, item: Any, by_id: Mapping[int, Any], phase_keys: Mapping[int, str], run: Mapping[str, Any] | None
+) -> ItemRow:
+    derived, checks = state.derived[item.pk], state.checks[item.pk]
+    oldest = max((c for c in checks if c.check_id and c.age_seconds is not None), key=_age, default=None)
+    return ItemRow(
+        id=item.pk,
+        key=item.key,
+        title=item.title,
+        description=item.description,
+        phase_id=item.phase_id,
+        phase_key=phase_keys[item.phase_id],
+        word=derived.word,
+        evidence_word=derived.evidence_word,
+        last_word=derived.last_word,
+        sentence=derived.sentence,
+        cause=derived.cause,
+        since=_since(item, derived, checks),
+        regressed=bool(item.span_regressed) and derived.evidence_word is ItemWord(item.span_word or derived.word),
+        checking=any(check.check_id in state.asked for check in checks),
+        age_seconds=oldest.age_seconds if oldest else None,
+        limit_seconds=oldest.limit_seconds if oldest else 0,
+        owner=item.owner.get_username() if item.owner else "",
+        due_on=item.due_on,
+        blocked_by=named(by_id[derived.blocked_by]) if derived.blocked_by else None,
+        closes_with=named(by_id[derived.closes_with]) if derived.closes_with else None,
+        run=RunRef(run["id"], run["number"], run["state"], run["plan__title"]) if run else None,
+        remedies=tuple(item.remedies),
+        counted=derived.word is not ItemWord.EXEMPT,
+        # an item being read again still rests on what was read last
+        proven=derived.evidence_word in PROVEN and derived.word is not ItemWord.EXEMPT,
+        falls_due=min((c.falls_due for c in checks if c.falls_due), default=None),
+    )
+
+
+def _age(check: CheckRow) -> int:
+    return check.age_seconds or 0
+
+
+def _since(item: Any, derived: Derived, checks: tuple[CheckRow, ...]) -> datetime | None:
+    """Since when the word holds: its span's opening; for *stale*, when the first reading passed its limit."""
+    if derived.word is ItemWord.STALE:
+        gone = [
+            c.observed_at + timedelta(seconds=c.limit_seconds)
+            for c in checks
+            if c.word is derived.word and c.observed_at
+        ]
+        return min(gone, default=None)
+    if item.span_word is None or ItemWord(item.span_word) not in {derived.word, derived.evidence_word}:
+        return None
+    at: datetime = item.span_at
+    return at
