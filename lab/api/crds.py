@@ -71,13 +71,3 @@ def register(registry: Registry, crd: Obj) -> None:
 def _meaningful(schema: Obj | None) -> bool:
     """A schema that only preserves unknown fields is treated like none."""
     return bool(schema) and bool((schema or {}).get("properties"))
-
-
-def complete_names(obj: Obj) -> None:
-    """Default the names of a CRD being written, in place."""
-    spec = obj.get("spec") or {}
-    names = spec.get("names") or {}
-    if names.get("kind"):
-        names.setdefault("singular", names["kind"].lower())
-        names.setdefault("listKind", f"{names['kind']}List")
-    spec.setdefault("conversion", {"strategy": "None"})

@@ -58,6 +58,9 @@ class Housekeeping:
         except ApiError as problem:
             # A client may change the same object first; the change that did so comes here again.
             log.debug("housekeeping of %s: %s", key, problem)
+        except Exception:
+            # One odd object must not end the care for all others; the defect is logged with its trace.
+            log.exception("housekeeping of %s %s failed", key, change.after.key)
 
     def _react(self, key: str, change: Change) -> None:
         obj = change.after.obj

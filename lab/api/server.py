@@ -15,13 +15,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from lab.api import admin, bootstrap, discovery, errors, proxy, reviews, subresources
-from lab.api.auth import ANONYMOUS, Tokens, User
+from lab.api import admin, bootstrap, discovery, errors, proxy, reviews, subresources, watching
+from lab.api.auth import ANONYMOUS, Tokens, User, service_account_user
 from lab.api.errors import ApiError
 from lab.api.faults import Faults, send_slowly
 from lab.api.handlers import VERBS, Core, ServiceBackend, utc_now
 from lab.api.housekeeping import Housekeeping
-from lab.api.rbac import denial
+from lab.api.rbac import Attributes, denial
 from lab.api.registry import REVIEWS
 from lab.api.render import respond
 from lab.api.request import Call, parse
@@ -134,14 +134,31 @@ class ApiServer:
             account = self.core.store.get("serviceaccounts", bound["namespace"], bound["serviceaccount"]["name"])
             if account is None or account["metadata"]["uid"] != bound["serviceaccount"]["uid"]:
                 raise errors.unauthorized()
-        return user
+        return self._impersonated(call, user)
+
+    def _impersonated(self, call: Call, user: User) -> User:
+        """The user that `Impersonate-User` names, when the real one may impersonate it. Raises ApiError 403."""
+        name = call.headers.get("Impersonate-User", "")
+        if not name:
+            return user
+        groups = tuple(value for key, value in call.headers.items() if key.lower() == "impersonate-group")
+        wanted = [("users", name), *(("groups", group) for group in groups)]
+        if name.startswith("system:serviceaccount:"):
+            _system, _kind, namespace, account = name.split(":", 3)
+            wanted[0] = ("serviceaccounts", account)
+            groups = (*service_account_user(namespace, account, "").groups, *groups)
+        for resource, each in wanted:
+            asked = Attributes(verb="impersonate", resource=resource, name=each)
+            if not self.core.rbac.allows(user, asked):
+                raise errors.forbidden(resource, "", each, denial(user, asked))
+        return User(name, groups)
 
     async def _answer(self, call: Call, http: web.Request) -> web.StreamResponse:
         if call.path.startswith("/lab/"):
             return await admin.handle(self.core, call)
         slow = await self.core.faults.before(call, http)
-        if call.verb == "watch":
-            await self._watch_fault(call, http)
+        if call.verb == "watch" and (refused := await self._watch_fault(call, http)) is not None:
+            return refused
         if call.path not in _PUBLIC:
             self._authorize(call)
         answer = await self._dispatch(call, http)
@@ -149,8 +166,15 @@ class ApiServer:
             return await send_slowly(http, answer)
         return answer
 
-    async def _watch_fault(self, call: Call, http: web.Request) -> None:
-        await self.core.faults.before(call, http, "watch")
+    async def _watch_fault(self, call: Call, http: web.Request) -> web.Response | None:
+        """A fault on "watch"; a 410 comes as HTTP 200 with an ERROR line, as the real one does."""
+        try:
+            await self.core.faults.before(call, http, "watch")
+        except ApiError as problem:
+            if problem.code != 410:
+                raise
+            return respond(watching.error_line(problem))
+        return None
 
     def _authorize(self, call: Call) -> None:
         asked = call.attributes

@@ -117,21 +117,20 @@ async def _live(watch: Watch, subscription: Subscription, opened: OpenWatch, sec
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     bookmarks = watch.call.flag("allowWatchBookmarks")
-    next_bookmark = loop.time() + BOOKMARK_SECONDS
-    while (left := end - loop.time()) > 0:
-        due = min(left, next_bookmark - loop.time()) if bookmarks else left
-        if await subscription.wait(max(due, 0.0)):
-            chunk = b"".join(watch.lines(change) for _key, change in _drain(subscription))
-            if chunk:
-                yield chunk
-        if opened.problem is not None:
-            yield _error(opened.problem)
+    next_bookmark = min(loop.time() + BOOKMARK_SECONDS, end)
+    while opened.problem is None:
+        await subscription.wait(max((next_bookmark if bookmarks else end) - loop.time(), 0.0))
+        chunk = b"".join(watch.lines(change) for _key, change in _drain(subscription))
+        over = loop.time() >= end
+        if bookmarks and (over or loop.time() >= next_bookmark):
+            # In the same breath as the drained changes: a bookmark must not promise what was not sent.
+            chunk += watch.bookmark()
+            next_bookmark = min(loop.time() + BOOKMARK_SECONDS, end)
+        if chunk:
+            yield chunk
+        if over:
             return
-        if bookmarks and loop.time() >= next_bookmark:
-            next_bookmark = loop.time() + BOOKMARK_SECONDS
-            yield watch.bookmark()
-    if bookmarks:
-        yield watch.bookmark()
+    yield error_line(opened.problem)
 
 
 def _drain(subscription: Subscription) -> list[tuple[str, Change]]:
@@ -155,12 +154,12 @@ async def serve(
             first = b"".join(watch.start())
         except Compacted as problem:
             version = call.query.get("resourceVersion", "")
-            first = _error(errors.expired(f"too old resource version: {version} ({problem.oldest})"))
+            first = error_line(errors.expired(f"too old resource version: {version} ({problem.oldest})"))
             seconds = 0.0
         except ApiError as problem:
             if problem.code != 504:
                 raise
-            first, seconds = _error(problem), 0.0
+            first, seconds = error_line(problem), 0.0
         await response.prepare(request)
         if first:
             await faults.write(call, response, first)
@@ -177,5 +176,6 @@ async def serve(
     return response
 
 
-def _error(problem: ApiError) -> bytes:
+def error_line(problem: ApiError) -> bytes:
+    """The line that ends a watch with a Status."""
     return _line("ERROR", problem.status())
