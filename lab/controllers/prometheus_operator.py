@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.controllers import meta
+from lab.controllers import operator_config as config
 from lab.controllers import operator_objects as objects
 from lab.controllers.client import Object
 from lab.controllers.world import Controller, Key, Mapper
@@ -62,11 +63,11 @@ class PrometheusOperator(Controller):
 
     async def _bring(self, kind: str, owner: Object) -> None:
         if kind == "prometheus":
-            await self._keep("secrets", objects.prometheus_secret(owner, self.cache), "data")
-            await self._keep("configmaps", objects.rule_files(owner, self.cache), "data")
+            await self._keep("secrets", config.prometheus_secret(owner, self.cache), "data")
+            await self._keep("configmaps", config.rule_files(owner, self.cache), "data")
             stateful_set = objects.prometheus_set(owner)
         else:
-            await self._keep("secrets", objects.alertmanager_secret(owner, self.cache), "data")
+            await self._keep("secrets", config.alertmanager_secret(owner, self.cache), "data")
             stateful_set = objects.alertmanager_set(owner)
         await self._keep("services", objects.governing_service(owner, kind), "")
         await self._keep_set(stateful_set)

@@ -1,7 +1,7 @@
 """Volumes: the external provisioner makes PersistentVolumes, the binder ties claims to them.
 
-The provisioner works only while a pod of it is ready (a container whose PROVISIONER_NAME is the class's provisioner), so a
-claim that stays Pending has a cause one can find. With a real controller manager only the provisioner runs.
+The provisioner works only while a pod of it is ready (a container whose PROVISIONER_NAME is the class's provisioner),
+so a claim that stays Pending has a cause one can find. With a real controller manager only the provisioner runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A kubelet for all nodes: pods go from Pending to Running, crash, restart and become ready by rules over API objects."""
+"""A kubelet for all nodes: pods start, crash, restart and become ready by rules over API objects."""
 
 from lab.controllers.kubelet.node import Kubelet
 

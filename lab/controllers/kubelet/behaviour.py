@@ -1,8 +1,8 @@
 """What a container will do, decided by rules over API objects only. Pure.
 
 A rule looks at the pod, one of its containers and the cluster, and gives a `Behaviour` or None; the first one that
-answers wins, and without one the container simply runs. Rules never see a scenario: a repaired object changes the answer.
-Durations are seconds at the demo's pace.
+answers wins, and without one the container simply runs. Rules never see a scenario: a repaired object changes the
+answer. Durations are seconds at the demo's pace.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How Grafana and its sidecars behave in a pod: datasource files, database, first start. Pure.
 
-The lab's Grafana endpoint asks the same functions (`datasource_files`, `database_state`), so that what the service answers
-and what the pod does cannot differ.
+The lab's Grafana endpoint asks the same functions (`datasource_files`, `database_state`), so that what the service
+answers and what the pod does cannot differ.
 """
 
 from __future__ import annotations

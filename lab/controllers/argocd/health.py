@@ -1,0 +1,111 @@
+"""Health of live objects by Argo CD's built-in rules. Pure."""
+
+from __future__ import annotations
+
+from lab.controllers import meta, pods
+from lab.controllers.client import Object
+
+# from best to worst, as Argo CD ranks them
+ORDER = ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"]
+Health = tuple[str, str]
+_WAIT = "Waiting for rollout to finish"
+
+
+def worst(words: list[str]) -> str:
+    return max(words, key=ORDER.index, default="Healthy")
+
+
+def of(obj: Object) -> Health | None:
+    """(status, message), or None for kinds without health."""
+    if meta.deleting(obj):
+        return "Progressing", "Pending deletion"
+    rule = _RULES.get((meta.group_of(obj), str(obj["kind"])))
+    return rule(obj) if rule else None
+
+
+def _deployment(obj: Object) -> Health:
+    spec, status = obj["spec"], obj.get("status") or {}
+    name = obj["metadata"]["name"]
+    if spec.get("paused"):
+        return "Suspended", "Deployment is paused"
+    if pods.generation(obj) > int(status.get("observedGeneration") or 0):
+        return (
+            "Progressing",
+            "Waiting for rollout to finish: observed deployment generation less than desired generation",
+        )
+    progress = meta.condition(obj, "Progressing")
+    if progress and progress.get("reason") == "ProgressDeadlineExceeded":
+        return "Degraded", f'Deployment "{name}" exceeded its progress deadline'
+    wanted = int(spec.get("replicas", 1))
+    updated, total = int(status.get("updatedReplicas") or 0), int(status.get("replicas") or 0)
+    available = int(status.get("availableReplicas") or 0)
+    if updated < wanted:
+        text = f"{updated} out of {wanted} new replicas have been updated..."
+        return "Progressing", f"{_WAIT}: {text}"
+    if total > updated:
+        return (
+            "Progressing",
+            f"{_WAIT}: {total - updated} old replicas are pending termination...",
+        )
+    if available < updated:
+        text = f"{available} of {updated} updated replicas are available..."
+        return "Progressing", f"{_WAIT}: {text}"
+    return "Healthy", ""
+
+
+def _stateful_set(obj: Object) -> Health:
+    spec, status = obj["spec"], obj.get("status") or {}
+    wanted, ready = int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
+    if pods.generation(obj) > int(status.get("observedGeneration") or 0):
+        return "Progressing", "Waiting for statefulset spec update to be observed..."
+    if ready < wanted:
+        return "Progressing", f"Waiting for {wanted - ready} pods to be ready..."
+    return (
+        "Healthy",
+        f"statefulset rolling update complete {ready} pods at revision {status.get('currentRevision', '')}...",
+    )
+
+
+def _daemon_set(obj: Object) -> Health:
+    status = obj.get("status") or {}
+    wanted = int(status.get("desiredNumberScheduled") or 0)
+    updated, available = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberAvailable") or 0)
+    waiting = f'Waiting for daemon set "{obj["metadata"]["name"]}" rollout to finish'
+    if pods.generation(obj) > int(status.get("observedGeneration") or 0):
+        return "Progressing", (f"{_WAIT}: observed daemon set generation less than desired generation")
+    if updated < wanted:
+        text = f"{waiting}: {updated} out of {wanted} new pods have been updated..."
+        return "Progressing", text
+    if available < wanted:
+        text = (
+            f'Waiting for daemon set "{name}" rollout to finish: {available} of {wanted} updated pods are available...'
+        )
+        return "Progressing", text
+    return "Healthy", ""
+
+
+def _service(obj: Object) -> Health:
+    if obj["spec"].get("type") != "LoadBalancer":
+        return "Healthy", ""
+    ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    return ("Healthy", "") if ingress else ("Progressing", "")
+
+
+def _claim(obj: Object) -> Health:
+    phase = (obj.get("status") or {}).get("phase", "Pending")
+    return {"Bound": "Healthy", "Lost": "Degraded"}.get(phase, "Progressing"), ""
+
+
+def _definition(obj: Object) -> Health:
+    established = meta.condition(obj, "Established")
+    return ("Healthy", "") if established and established["status"] == "True" else ("Progressing", "")
+
+
+_RULES = {
+    ("apps", "Deployment"): _deployment,
+    ("apps", "StatefulSet"): _stateful_set,
+    ("apps", "DaemonSet"): _daemon_set,
+    ("", "Service"): _service,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
+}
