@@ -162,7 +162,7 @@ TYPES = (
             claims.pattern(
                 r"argo\s?cd\s+application\s+(?:is\s+)?(?:stuck|out ?of ?sync|missing|failing)",
                 _claim_stuck,
-                negated=True,
+                contrary=("out_of_sync", "missing", "degraded"),
             ),
             claims.pattern(r"argo\s?cd\s+application\s+(?:is\s+)?(?:synced|healthy)", _claim_stuck),
             claims.pattern(r"components? (?:are )?deployed via GitOps", _claim_stuck),

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from monitoring.verdict import Verdict, Word
+
 #: longest line a pattern is tried on
 MAX_LINE = 600
 
@@ -33,12 +35,24 @@ class ClaimContext:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A check that proves (or, ``negated``, disproves) what a line says. ``quote`` is the part that was understood."""
+    """A check that proves what a line says. ``quote`` is the part that was understood.
+
+    ``contrary`` turns it around: the line says that something is *not* so (``Deployment removed``), and these are the
+    causes with which the check must fail for the line to be right.
+    """
 
     slug: str
     params: dict[str, Any]
     quote: str
-    negated: bool = False
+    contrary: tuple[str, ...] = ()
+
+    def holds(self, verdict: Verdict) -> bool | None:
+        """Whether the line is right, by the verdict of its check; None when the check cannot tell."""
+        if verdict.word is Word.UNKNOWN:
+            return None
+        if self.contrary:
+            return verdict.cause in self.contrary
+        return verdict.word is Word.VERIFIED
 
 
 Builder = Callable[[re.Match[str], ClaimContext], tuple[str, dict[str, Any]] | None]
@@ -46,16 +60,16 @@ Builder = Callable[[re.Match[str], ClaimContext], tuple[str, dict[str, Any]] | N
 
 @dataclass(frozen=True, slots=True)
 class ClaimPattern:
-    """``negated``: the claim holds while the check does *not* read verified (``Deployment removed``)."""
+    """One way of saying what a check can prove; ``contrary`` as in :class:`Claim`."""
 
     regex: re.Pattern[str]
     builder: Builder
-    negated: bool = False
+    contrary: tuple[str, ...] = ()
 
 
-def pattern(regex: str, builder: Builder, *, negated: bool = False) -> ClaimPattern:
+def pattern(regex: str, builder: Builder, *, contrary: tuple[str, ...] = ()) -> ClaimPattern:
     """A case-insensitive claim pattern."""
-    return ClaimPattern(re.compile(regex, re.IGNORECASE), builder, negated)
+    return ClaimPattern(re.compile(regex, re.IGNORECASE), builder, contrary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +123,7 @@ def read(patterns: Iterable[ClaimPattern], context: ClaimContext) -> list[Claim]
         for match in item.regex.finditer(line):
             built = item.builder(match, context)
             if built is not None:
-                claim = Claim(built[0], built[1], match.group(0).strip(), item.negated)
+                claim = Claim(built[0], built[1], match.group(0).strip(), item.contrary)
                 if claim not in found:
                     found.append(claim)
     return found

@@ -25,6 +25,7 @@ class Nodes(Params, frozen=True):
     """Parameters of ``nodes``."""
 
     count: Annotated[int, Meta(ge=1, description="nodes that must be ready")]
+    exact: Annotated[bool, Meta(description="no more than the count either")] = False
     role: Annotated[str, Meta(description="count only this role: control-plane, worker or another role label")] = ""
     roles: Annotated[dict[str, int], Meta(description="how many of each role")] = {}
     version: Annotated[str, Meta(description="start of the kubelet version, like v1.30; empty is any")] = ""
@@ -88,6 +89,9 @@ def _evaluate(snapshot: Snapshot, params: Nodes, now: datetime) -> Verdict:
     if len(nodes) < params.count:
         sentence = f"The cluster has {count(len(nodes), noun)}, {params.count} expected. Look at the missing machines."
         return failing("too_few_nodes", sentence, observed, **more)
+    if params.exact and len(nodes) > params.count:
+        sentence = f"The cluster has {count(len(nodes), noun)}, not {params.count}. Correct what is written down."
+        return failing("more_nodes", sentence, observed, **more)
     short = [f"{role} {have} of {want}" for role, want in params.roles.items() if (have := _roles(nodes, role)) < want]
     if short:
         return failing("too_few_of_role", f"Too few nodes of a role: {listing(short)}.", listing(short), **more)
@@ -192,7 +196,7 @@ def _claim_nodes(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any
     found = match.groupdict()
     roles = {"control-plane": int(found["masters"]), "worker": int(found["workers"])} if found["masters"] else {}
     number = int(found["count"])
-    return ("nodes", {"count": number, **({"roles": roles} if roles else {})}) if number else None
+    return ("nodes", {"count": number, "exact": True, **({"roles": roles} if roles else {})}) if number else None
 
 
 def _claim_taints(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:

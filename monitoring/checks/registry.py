@@ -81,7 +81,7 @@ def parse(slug: str, raw: Mapping[str, Any]) -> Params:
         return msgspec.convert(_plain(raw), kind.params)
     except msgspec.ValidationError as error:
         names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind.params))
-        raise ValueError(f"{slug}: {str(error).rstrip('.')}. Its parameters are {names}.") from None
+        raise ValueError(f"{str(error).rstrip('.')}. Its parameters are {names}.") from None
 
 
 def canonical(slug: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

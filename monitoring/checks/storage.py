@@ -29,6 +29,7 @@ class PvcBound(Params, frozen=True):
     name: Annotated[str, Meta(description="name of the claim, or how it starts (before a dash)")] = ""
     size: Annotated[str, Meta(description="smallest capacity, like 20Gi; empty is any")] = ""
     storage_class: Annotated[str, Meta(description="StorageClass it must be of; empty is any")] = ""
+    exact: Annotated[bool, Meta(description="the size exactly, no larger")] = False
     minimum: Annotated[int, Meta(ge=1, description="claims that must be there")] = 1
 
     def __post_init__(self) -> None:
@@ -136,6 +137,9 @@ def _claim(claim: Claim, params: PvcBound, now: datetime) -> Verdict:
             f"{name} holds {size or 'nothing'}, {params.size} expected. Enlarge the claim if its class allows it."
         )
         return failing("too_small", sentence, f"{size or 'no'} Bound", **more)
+    if params.exact and _smaller(params.size, size):
+        sentence = f"{name} holds {size}, not {params.size}. Correct what is written down."
+        return failing("other_size", sentence, f"{size} Bound", **more)
     return verified(f"{size} {cls} Bound.", f"{size} {cls} Bound", **more)
 
 
@@ -206,13 +210,19 @@ def _claim_size(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str
         return None
     found = match.groupdict()
     cls = {"storage_class": found["class"]} if found.get("class") else {}
-    return "pvc_bound", {"namespace": context.namespace, "selector": known.selector, "size": match["size"], **cls}
+    return "pvc_bound", {
+        "namespace": context.namespace,
+        "selector": known.selector,
+        "size": match["size"],
+        "exact": True,
+        **cls,
+    }
 
 
 def _claim_named(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
     if not context.namespace:
         return None
-    return "pvc_bound", {"namespace": context.namespace, "name": match["name"], "size": match["size"]}
+    return "pvc_bound", {"namespace": context.namespace, "name": match["name"], "size": match["size"], "exact": True}
 
 
 def _claim_class(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:

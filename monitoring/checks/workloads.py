@@ -37,6 +37,8 @@ class WorkloadReady(Params, frozen=True):
     name: Annotated[str, Meta(description="its name, where no label tells it apart")] = ""
     kind: Annotated[Kind, Meta(description="Deployment, StatefulSet or DaemonSet")] = "Deployment"
     minimum: Annotated[int, Meta(ge=1, description="pods that must be ready")] = 1
+    exactly: Annotated[int, Meta(ge=0, description="exactly so many ready pods; 0 is any number from the minimum")] = 0
+    containers: Annotated[int, Meta(ge=0, description="containers of each pod; 0 is any number")] = 0
     on_every_node: Annotated[bool, Meta(description="one ready pod on each node of the cluster, tainted ones too")] = (
         False
     )
@@ -50,6 +52,7 @@ class WorkloadReady(Params, frozen=True):
 class _Scene:
     """One workload with its pods, as the verdict sees it."""
 
+    title: str
     item: Workload
     params: WorkloadReady
     pods: list[Pod]
@@ -57,10 +60,6 @@ class _Scene:
     desired: int
     ready: int
     updated: int
-
-    @property
-    def title(self) -> str:
-        return spelled(self.params.selector, self.item.metadata.name)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -117,11 +116,21 @@ def _evaluate(snapshot: Snapshot, params: WorkloadReady, now: datetime) -> Verdi
         )
     pods: list[Pod] = snapshot.objects("pods", params.namespace)
     nodes: list[Node] = snapshot.objects("nodes") if params.on_every_node else []
-    verdicts = [_one(item, pods, nodes, params, now) for item in items]
-    return worst(verdicts) if len(verdicts) > 1 else verdicts[0]
+    if len(items) == 1:
+        return _one(items[0], pods, nodes, params, now)
+    verdicts = [_one(item, pods, nodes, params, now, alone=False) for item in items]
+    bad = worst(verdicts)
+    if bad.cause:
+        return bad
+    names = sorted(item.metadata.name for item in items)
+    sentence = f"{count(len(items), params.kind)} ready: {listing(names)}."
+    refs = tuple(one for verdict in verdicts for one in verdict.refs[:1])
+    return verified(sentence, f"{len(items)} of {len(items)} ready", facts=bad.facts, refs=refs)
 
 
-def _one(item: Workload, pods: list[Pod], nodes: list[Node], params: WorkloadReady, now: datetime) -> Verdict:
+def _one(
+    item: Workload, pods: list[Pod], nodes: list[Node], params: WorkloadReady, now: datetime, *, alone: bool = True
+) -> Verdict:
     mine = _pods_of(item, pods, params.selector)
     status = item.status
     if params.kind == "DaemonSet":
@@ -129,8 +138,9 @@ def _one(item: Workload, pods: list[Pod], nodes: list[Node], params: WorkloadRea
     else:
         desired = 1 if item.spec.replicas is None else item.spec.replicas
         ready, updated = status.ready_replicas, status.updated_replicas
-    scene = _Scene(item, params, mine, now, desired, ready, updated)
-    return _unsettled(scene) or _short(scene, nodes) or _good(scene, nodes)
+    title = spelled(params.selector, item.metadata.name) if alone else item.metadata.name
+    scene = _Scene(title, item, params, mine, now, desired, ready, updated)
+    return _unsettled(scene) or _short(scene, nodes) or _other_count(scene) or _good(scene, nodes)
 
 
 def _pods_of(item: Workload, pods: list[Pod], selector: str) -> list[Pod]:
@@ -183,6 +193,24 @@ def _short(scene: _Scene, nodes: list[Node]) -> Verdict | None:
     if bare:
         sentence = f"{scene.title} has no ready pod on {listing(bare)}. Look at taints and tolerations there."
         return degraded("node_without_pod", sentence, f"{len(nodes) - len(bare)} of {len(nodes)} nodes", **more)
+    return None
+
+
+def _other_count(scene: _Scene) -> Verdict | None:
+    """Ready, and not as many pods or containers as was said."""
+    more: dict[str, Any] = {"facts": scene.facts, "refs": scene.refs}
+    if scene.params.exactly and scene.ready != scene.params.exactly:
+        sentence = (
+            f"{scene.title} has {count(scene.ready, 'ready pod')}, not {scene.params.exactly}. Correct one of the two."
+        )
+        return failing("other_count", sentence, f"{scene.ready} ready", **more)
+    sizes = {len(pod.spec.containers) or len(pod.status.container_statuses) for pod in scene.pods if alive(pod)}
+    if scene.params.containers and sizes != {scene.params.containers}:
+        have = listing(str(size) for size in sorted(sizes))
+        sentence = (
+            f"{scene.title} has {have} containers in a pod, not {scene.params.containers}. Correct one of the two."
+        )
+        return failing("other_containers", sentence, f"{have} containers", **more)
     return None
 
 
@@ -254,9 +282,13 @@ def _claim_pod(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str,
     name = match["pod"]
     ordinal = _split_ordinal(name)
     if ordinal is not None:
-        return "workload_ready", claims.scoped(context, name=ordinal, kind="StatefulSet")
+        params = claims.scoped(context, name=ordinal, kind="StatefulSet", containers=int(match["total"]))
+        return "workload_ready", params
     known = claims.component(context)
-    return ("workload_ready", claims.scoped(context, selector=known.selector, kind=known.kind)) if known else None
+    if known is None:
+        return None
+    params = claims.scoped(context, selector=known.selector, kind=known.kind, containers=int(match["total"]))
+    return "workload_ready", params
 
 
 def _split_ordinal(pod: str) -> str | None:
@@ -269,7 +301,7 @@ def _claim_daemonset(match: Any, context: claims.ClaimContext) -> tuple[str, dic
     if known is None:
         return None
     return "workload_ready", claims.scoped(
-        context, selector=known.selector, kind="DaemonSet", minimum=max(int(match["count"]), 1)
+        context, selector=known.selector, kind="DaemonSet", exactly=int(match["count"])
     )
 
 
@@ -277,7 +309,7 @@ def _claim_every_node(match: Any, context: claims.ClaimContext) -> tuple[str, di
     known = claims.component(context)
     if known is None or known.kind != "DaemonSet":
         return None
-    number = {"minimum": int(match["count"])} if match["count"] else {}
+    number = {"exactly": int(match["count"])} if match["count"] else {}
     return "workload_ready", claims.scoped(
         context, selector=known.selector, kind="DaemonSet", on_every_node=True, **number
     )
@@ -304,13 +336,19 @@ TYPES = (
         command=_command,
         expected=_expected,
         claims=(
-            claims.pattern(r"`?(?P<pod>[a-z0-9][a-z0-9.-]{2,200})`?\s*\((?P<ready>\d+)/\d+\s+Running\)", _claim_pod),
+            claims.pattern(
+                r"`?(?P<pod>[a-z0-9][a-z0-9.-]{2,200})`?\s*\((?P<total>\d{1,3})/(?P=total)\s+Running\)", _claim_pod
+            ),
             claims.pattern(r"(?P<count>\d{1,4})\s+DaemonSet\s+pods?", _claim_daemonset),
             claims.pattern(r"(?:running\s+)?on\s+(?:all|every)\s+(?:(?P<count>\d{1,4})\s+)?nodes?", _claim_every_node),
             claims.pattern(
                 r"^[\s\-*+]*\*\*(?P<name>[A-Za-z][\w -]{3,40})\*\*\s*:(?=\s*\S)(?!.*DaemonSet pods)", _claim_component
             ),
-            claims.pattern(r"deployment\s+(?:was\s+|is\s+)?(?:removed|deleted|missing)", _claim_removed, negated=True),
+            claims.pattern(
+                r"deployment\s+(?:was\s+|is\s+)?(?:removed|deleted|missing)",
+                _claim_removed,
+                contrary=("no_deployment",),
+            ),
         ),
     ),
 )
