@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from common.redaction import redact
-from integrations.errors import Forbidden, NotFound, Rejected, Unreachable
+from integrations.errors import Forbidden, NotFound, Rejected, SourceError, Unreachable
 from integrations.kubernetes import decode
 from integrations.kubernetes.connection import CONNECT_SECONDS, Connection, error_of, status_of, unreachable
 from integrations.kubernetes.decode import WatchEvent
@@ -29,6 +29,8 @@ __all__ = ["Proxied", "Reader", "Stream", "WatchEvent", "connect"]
 PAGE = 500
 #: the server ends a watch after about this long, so that lost rights are noticed
 WATCH_SECONDS = 280
+#: an API server sends a watch's headers at once
+OPEN_SECONDS = 8.0
 #: the socket gives up after this long without a byte: a half-open connection says nothing for ever
 SILENCE_SECONDS = 30.0
 #: an event longer than this is not an object of ours (etcd's own limit is 1.5 MB)
@@ -36,6 +38,7 @@ MAX_LINE = 8 * 1024 * 1024
 LOG_BYTES = 256 * 1024
 
 Lines = list[str]
+Events = list[WatchEvent]
 
 PROXY_BYTES = 8 * 1024 * 1024
 
@@ -63,13 +66,25 @@ class Stream:
         self.spoke = False
 
     def __iter__(self) -> Iterator[WatchEvent]:
-        for line in self._lines():
-            self.spoke = True
-            if line:
-                yield decode.event(line, self._resource_key)
+        for batch in self.batches():
+            yield from batch
 
-    def _lines(self) -> Iterator[bytes]:
-        """Complete lines; a blank one is a sign of life. An unfinished last line is dropped: the stream broke there."""
+    def batches(self) -> Iterator[Events]:
+        """The events of each piece that arrives; an empty batch is a sign of life too."""
+        for lines in self._pieces():
+            self.spoke = True
+            events: Events = []
+            try:
+                for line in filter(None, lines):
+                    events.append(decode.event(line, self._resource_key))
+            except SourceError:
+                if events:
+                    yield events
+                raise
+            yield events
+
+    def _pieces(self) -> Iterator[list[bytes]]:
+        """The complete lines of each piece. An unfinished last line is dropped: the stream broke there."""
         import urllib3
 
         rest: list[bytes] = []
@@ -77,9 +92,10 @@ class Stream:
         try:
             for chunk in self._response.stream(65536, decode_content=True):
                 *lines, tail = chunk.split(b"\n")
-                for line in lines:
-                    yield b"".join((*rest, line)) if rest else line
+                if lines and rest:
+                    lines[0] = b"".join((*rest, lines[0]))
                     rest, size = [], 0
+                yield lines
                 if tail:
                     rest.append(tail)
                     size += len(tail)
@@ -109,6 +125,7 @@ class Reader:
         self._versions: dict[str, str] = {}
         #: objects that could not be decoded, by resource key
         self.quarantined: Counter[str] = Counter()
+        self.silence_seconds = SILENCE_SECONDS
 
     @property
     def address(self) -> str:
@@ -184,11 +201,13 @@ class Reader:
             **({"labelSelector": labels} if labels else {}),
         }
         path = self._path(resource_key, namespace)
-        response = self._connection.open("GET", path, query, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
+        response = self._connection.open("GET", path, query, timeout=(CONNECT_SECONDS, OPEN_SECONDS))
         if response.status >= 400:
             body = response.read(65536)
             response.release_conn()
             raise error_of(response.status, body, response.headers)
+        if response.connection is not None and response.connection.sock is not None:
+            response.connection.sock.settimeout(self.silence_seconds)
         return Stream(response, resource_key, self.address)
 
     def get_raw(self, resource_key: str, namespace: str, name: str) -> dict[str, Any] | None:
