@@ -250,12 +250,11 @@ class Hub:
 
 def _fragments(topics: Collection[str], role: Role) -> dict[str, bytes]:
     """The topics' fragments as lines of the event stream: encoded once, however many pages get them."""
-    found: dict[str, bytes] = {}
-    for topic in topics:
-        text = "".join(rows.render(topic, role))
-        if text:
-            found[topic] = b"".join(b"data: " + line.encode() + b"\n" for line in text.splitlines())
-    return found
+    return {
+        topic: b"".join(b"data: " + line.encode() + b"\n" for line in "".join(fragments).splitlines())
+        for topic, fragments in rows.render_all(topics, role).items()
+        if fragments
+    }
 
 
 def _with_connections(function: Callable[..., Any], *args: Any) -> Any:

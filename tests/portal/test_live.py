@@ -38,6 +38,9 @@ class FakeRows:
             f"<hx-partial hx-target='#{topic}'>{topic} {self.words.get(topic, 'pending')} for {role}</hx-partial>\n"
         ]
 
+    def render_all(self, topics: Any, role: Role) -> dict[str, list[str]]:
+        return {topic: self.render(topic, role) for topic in topics}
+
     def allowed(self, topic: str, role: Role) -> bool:
         return topic.startswith("item:") or (topic.startswith("audit:") and role == Role.ADMIN)
 
