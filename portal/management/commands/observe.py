@@ -1,0 +1,43 @@
+"""``manage.py observe``: the observer process (design §3). Several may run; one leads, the others stand by."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from integrations.errors import SourceError
+from monitoring.collect import open_readers
+from monitoring.observer.observer import Observer
+from portal.checklists.sink import ItemSink
+
+#: after a signal the main loop stops within a fraction of this; a hung system call must not hold the process
+_GRACE_SECONDS = 2.5
+
+
+class Command(BaseCommand):
+    help = "Watch the cluster, judge the checks, write evidence. Stops on SIGTERM or Ctrl-C."
+    #: the pages are no concern of this process: it starts without importing them
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            readers = open_readers(settings)
+        except SourceError as error:
+            raise CommandError(error.sentence) from error
+        stop = threading.Event()
+
+        def on_signal(*_: object) -> None:
+            stop.set()
+            timer = threading.Timer(_GRACE_SECONDS, os._exit, args=(0,))
+            timer.daemon = True
+            timer.start()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+        Observer(readers, ItemSink()).run(stop)
+        self.stdout.write("The observer stopped.")
