@@ -12,7 +12,7 @@ from lab.api.render import respond
 from lab.api.request import Call, read_body
 
 
-async def handle(core: Core, call: Call) -> web.Response:
+def handle(core: Core, call: Call) -> web.Response:
     """Raises ApiError 403 for others than the admin, 404 for unknown paths, 400 for bodies that make no sense."""
     if "system:masters" not in call.user.groups:
         raise ApiError(403, "Forbidden", "only the lab's admin may use /lab/", {})
@@ -31,7 +31,7 @@ async def handle(core: Core, call: Call) -> web.Response:
         case "PUT", ["logs", namespace, pod, container]:
             body = read_body(call)
             key = (namespace, pod, container, call.flag("previous"))
-            await core.logs.put(key, body.get("lines") or [], append=bool(body.get("append")))
+            core.logs.put(key, body.get("lines") or [], append=bool(body.get("append")))
             return respond({"lines": len(body.get("lines") or [])})
     raise errors.unknown_path()
 

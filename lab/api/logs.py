@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -48,19 +48,23 @@ class Logs:
     """All logs; bounded per container."""
 
     _lines: dict[LogKey, deque[Line]] = field(default_factory=dict)
-    _more: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def put(self, key: LogKey, lines: list[Obj], *, append: bool) -> None:
+    def put(self, key: LogKey, lines: list[Obj], *, append: bool) -> None:
         kept = self._lines.setdefault(key, deque(maxlen=_KEPT))
         if not append:
             kept.clear()
         kept.extend(Line(str(each.get("time", "")), str(each.get("text", ""))) for each in lines)
-        async with self._more:
-            self._more.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def forget_pod(self, namespace: str, pod: str) -> None:
         for key in [each for each in self._lines if each[:2] == (namespace, pod)]:
             del self._lines[key]
+        self._wake()
 
     def has(self, key: LogKey) -> bool:
         return key in self._lines
@@ -77,12 +81,11 @@ class Logs:
         data = b"".join(line.render(timestamps=options.timestamps) for line in lines)
         return data if options.limit_bytes is None else data[: options.limit_bytes]
 
-    async def follow(self, key: LogKey, *, timestamps: bool) -> AsyncIterator[bytes]:
-        """New lines as they come. Ends when the pod's logs are forgotten."""
+    async def follow(self, key: LogKey, alive: Callable[[], bool], *, timestamps: bool) -> AsyncIterator[bytes]:
+        """New lines as they come, while `alive()`; a pod's end wakes it through `forget_pod`."""
         seen = list(self._lines.get(key, ()))
-        while key in self._lines or not seen:
-            async with self._more:
-                await self._more.wait()
+        while alive():
+            await self._changed.wait()
             lines = list(self._lines.get(key, ()))
             fresh = lines[_overlap(seen, lines) :]
             seen = lines

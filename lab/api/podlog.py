@@ -75,11 +75,16 @@ async def serve_log(core: Core, call: Call, resource: Resource, http: web.Reques
     data = core.logs.select(key, options, core.clock())
     if not call.flag("follow") or previous:
         return web.Response(body=data, content_type="text/plain")
+
+    def alive() -> bool:
+        found = core.store.get(resource.key, call.namespace, call.name)
+        return found is not None and found["metadata"]["uid"] == pod["metadata"]["uid"]
+
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     try:
         await response.prepare(http)
         await response.write(data)
-        async for chunk in core.logs.follow(key, timestamps=options.timestamps):
+        async for chunk in core.logs.follow(key, alive, timestamps=options.timestamps):
             await response.write(chunk)
         await response.write_eof()
     except (ClientConnectionResetError, ConnectionResetError):

@@ -76,7 +76,7 @@ async def handle(core: Core, call: Call, http: web.Request) -> web.StreamRespons
     path = "/" + call.path.partition("/proxy")[2].lstrip("/")
     try:
         status, answer_headers, body = await core.services.handle(
-            call.namespace, name, port, call.method, path, http.query_string, headers, call.body
+            call.namespace, name, port, call.method, path, http.rel_url.raw_query_string, headers, call.body
         )
     except (TimeoutError, ConnectionError) as problem:
         raise _unavailable(f"error trying to reach service: {problem}") from None

@@ -155,7 +155,7 @@ class ApiServer:
 
     async def _answer(self, call: Call, http: web.Request) -> web.StreamResponse:
         if call.path.startswith("/lab/"):
-            return await admin.handle(self.core, call)
+            return admin.handle(self.core, call)
         slow = await self.core.faults.before(call, http)
         if call.verb == "watch" and (refused := await self._watch_fault(call, http)) is not None:
             return refused

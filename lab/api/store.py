@@ -137,9 +137,14 @@ class Store:
         return self._shelf(key).entries.get((namespace, name))
 
     def entries(self, key: str, namespace: str = "", version: int | None = None) -> list[Entry]:
-        """Entries sorted by namespace and name, now or as they were at `version`; "" is every namespace."""
+        """Entries sorted by namespace and name, now or as they were at `version`; "" is every namespace.
+
+        Raises Compacted.
+        """
         shelf = self._shelf(key)
-        if version is None or version >= self.version or not shelf.history or shelf.history[-1].version <= version:
+        if version is not None and version < shelf.compacted:
+            raise Compacted(shelf.compacted)
+        if version is None or not shelf.history or shelf.history[-1].version <= version:
             return [shelf.entries[each] for each in self._keys(shelf.order, namespace)]
         past = self._past(shelf, version)
         return [past[each] for each in self._keys(sorted(past), namespace)]
@@ -152,9 +157,8 @@ class Store:
         end = bisect_left(order, (namespace + "\0", ""))
         return order[start:end]
 
-    def _past(self, shelf: _Shelf, version: int) -> dict[Key, Entry]:
-        if version < shelf.compacted:
-            raise Compacted(shelf.compacted)
+    @staticmethod
+    def _past(shelf: _Shelf, version: int) -> dict[Key, Entry]:
         past = dict(shelf.entries)
         for change in reversed(shelf.history):
             if change.version <= version:

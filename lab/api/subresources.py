@@ -99,7 +99,7 @@ def _apply_scale(core: Core, call: Call, resource: Resource, options: Options, p
 
 def _evict(core: Core, call: Call, resource: Resource) -> web.Response:
     body = request.read_body(call)
-    if body.get("apiVersion") not in _EVICTIONS or body.get("kind") != "Eviction":
+    if body.get("apiVersion", "policy/v1") not in _EVICTIONS or body.get("kind", "Eviction") != "Eviction":
         raise errors.bad_request(f'no kind "{body.get("kind")}" is registered for version "{body.get("apiVersion")}"')
     if (body.get("metadata") or {}).get("name", call.name) != call.name:
         raise errors.bad_request("name in URL does not match name in Eviction object")
