@@ -20,6 +20,8 @@ from portal.checklists.models import Item, Project
 
 #: could not run at all: no cluster, no database, a wrong definition, an unknown key
 CANNOT_RUN = 3
+#: could run, but nothing could be read
+CANNOT_TELL = 2
 NO_DATABASE = "The database cannot be used. Run `manage.py migrate` first, or check DATABASE_URL."
 
 

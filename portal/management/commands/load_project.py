@@ -27,9 +27,7 @@ class Command(BaseCommand):
         except DefinitionError as error:
             raise refuse(str(error)) from error
         except DatabaseError as error:
-            raise refuse(
-                "The database cannot be used. Run `manage.py migrate` first, or check DATABASE_URL."
-            ) from error
+            raise refuse(NO_DATABASE) from error
         for project in found:
             items = project.items.filter(retired=False).count()
             self.stdout.write(f"{project.key}: {project.phases.count()} phases, {items} items on cluster {cluster}")
