@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import PermissionDenied
+
 if TYPE_CHECKING:
     from deployments.models import Run
 
@@ -12,8 +14,8 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error
     """The request is understood and not done: ``str()`` says why and what to do."""
 
 
-class NotAllowed(Refusal):
-    """This person may not do this."""
+class NotAllowed(Refusal, PermissionDenied):
+    """This person may not do this. Also Django's own denial, so that a view that forgets it answers 403."""
 
 
 class Unfit(Refusal):

@@ -28,11 +28,13 @@ class Owner:
     @property
     def resources(self) -> list[AppResource]:
         """Grafana's objects in this Application, hooks, claims and what Git no longer has left out."""
-        return [
+        mine = (
             r
             for r in self.app.status.resources
             if argocd.belongs(r.name, self.base) and not r.hook and not r.requires_pruning and r.kind not in _NEVER
-        ]
+        )
+        # a fixed order: it is part of the plan's hash
+        return sorted(mine, key=lambda r: (r.group, r.kind, r.namespace, r.name))
 
 
 def find(snapshot: Snapshot, namespace: str, name: str) -> Owner:

@@ -118,14 +118,15 @@ def _pod_state(pod: Pod) -> tuple[str, str]:
 
 def _events(
     snapshot: Snapshot, args: Mapping[str, Any], pods: set[str], memory: Mapping[str, Any]
-) -> tuple[list[Line], list[str]]:
+) -> tuple[list[Line], list[str] | None]:
+    """New events and the keys of all; no keys while events were never read."""
     try:
         found: list[Event] = snapshot.objects("events", args["namespace"])
     except Missing:
-        return [], list(memory.get("events", []))
+        return [], memory.get("events")
     mine = [e for e in found if e.involved_object.name in pods or e.involved_object.name == args["name"]]
     keys = [f"{e.metadata.uid}:{e.count or 1}" for e in mine]
-    if "events" not in memory:  # the first look: what happened before is not this run's story
+    if memory.get("events") is None:  # the first look: what happened before is not this run's story
         return [], keys
     known = set(memory["events"])
     fresh = sorted(

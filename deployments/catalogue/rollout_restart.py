@@ -26,6 +26,7 @@ from deployments.catalogue.action import (
 from deployments.catalogue.rollout import DEPLOYMENTS
 from integrations.kubernetes.objects import Workload
 from monitoring.snapshot import Need, Objects, Snapshot
+from monitoring.verdict import Ref
 
 _UNDO = "Not needed: the template stays the same but for the time of the restart."
 _ANNOTATION = "kubectl.kubernetes.io/restartedAt"
@@ -42,7 +43,11 @@ class RestartParams(Params, frozen=True):
 
 def needs(_snapshot: Snapshot, params: RestartParams) -> Iterable[Need]:
     """The Deployment and the disruption budgets over its pods."""
-    return (Objects(DEPLOYMENTS, params.namespace), Objects("poddisruptionbudgets.policy", params.namespace))
+    return (
+        Objects(DEPLOYMENTS, params.namespace),
+        Objects("poddisruptionbudgets.policy", params.namespace),
+        Objects(argocd.APPLICATIONS),
+    )
 
 
 def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:
@@ -86,6 +91,7 @@ def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:
         undo=_UNDO,
         blast=_blast(snapshot, found, replicas),
         managed_by=_managed_by(found),
+        locks=_owner(snapshot, found),
     )
 
 
@@ -97,6 +103,15 @@ def _blast(snapshot: Snapshot, found: Workload, replicas: int) -> Blast:
         changed=(f"Deployment {found.metadata.name}",),
         sentence=f"{replicas} pods are replaced by {kind}; {budgets} disruption budgets in the namespace.{short}",
     )
+
+
+def _owner(snapshot: Snapshot, found: Workload) -> tuple[Ref, ...]:
+    """The Application that owns it, to be locked with it. :raises Missing: it has one that was not read."""
+    owner = found.metadata.annotations.get(argocd.TRACKING, "").partition(":")[0]
+    if not owner:
+        return ()
+    apps = [app for app in snapshot.objects(argocd.APPLICATIONS) if app.metadata.name == owner]
+    return tuple(Ref("Application", owner, app.metadata.namespace, group="argoproj.io") for app in apps)
 
 
 def _managed_by(found: Workload) -> str:

@@ -1,0 +1,108 @@
+"""What happens between a click and the first effect: say that a worker has it, then check everything again.
+
+Rights of the person, the plan's hash and the preconditions are read anew: a plan that no longer fits is *refused* and
+nothing is changed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from common.clock import now
+from deployments import diffing
+from deployments.catalogue.action import CannotPlan
+from deployments.engine import effects, planning, verify
+from deployments.engine.document import Target
+from deployments.engine.fault import point
+from deployments.engine.journal import Journal
+from deployments.engine.turn import GO_ON, Pause, Turn
+from deployments.models import Run
+from deployments.states import RunState
+from integrations.errors import SourceError
+from monitoring.snapshot import Missing
+
+#: how long the cluster may be silent before the run is refused
+_PATIENCE = timedelta(seconds=60)
+
+
+def start(journal: Journal) -> Pause:
+    """From *queued* to *running*, with a line in the log, before anything slow."""
+    with journal.write() as entry:
+        run = entry.run
+        run.started_at = entry.at
+        entry.move(RunState.RUNNING, "")
+        waited = (entry.at - run.requested_at).total_seconds() * 1000
+        entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after the click")
+    return GO_ON
+
+
+def may(run: Run) -> str:
+    """Why the person who asked may not do this any more; empty when they may."""
+    user = run.requested_by
+    if not user.is_active:
+        return f"{user.get_username()} is disabled."
+    if not user.has_perm(f"deployments.run_tier{run.plan.tier}"):
+        return f"{user.get_username()} may no longer run tier {run.plan.tier} plans."
+    return ""
+
+
+def prepare(turn: Turn) -> Pause:
+    """Compare the whole plan with the cluster once more, and read the evidence before the first effect."""
+    run = turn.run
+    denied = may(run)
+    if denied:
+        return turn.end(RunState.REFUSED, denied)
+    try:
+        action, params = planning.parameters(run.plan)
+        drafted = planning.draft(turn.cluster, action, params)
+    except (CannotPlan, LookupError, ValueError) as error:
+        return turn.end(RunState.REFUSED, str(error))
+    except (SourceError, Missing) as error:
+        return _silent(turn, str(error))
+    if drafted.hash != run.plan_id:
+        return turn.end(RunState.REFUSED, _difference(turn, drafted))
+    unmet = [p for p in drafted.draft.preconditions if not p.met]
+    if unmet:
+        return turn.end(RunState.REFUSED, f"No longer met: {unmet[0].sentence} ({unmet[0].evidence}).")
+    receipts = verify.read(turn.cluster, turn.document.verification.checks, [])
+    with turn.journal.write() as entry:
+        entry.run.prepared_at = entry.at
+        entry.run.before = receipts
+        entry.run.expected = effects.expected_of(turn.document.targets)
+        count = len(drafted.draft.preconditions)
+        entry.log(f"The plan still fits: {count} of {count} preconditions met, targets as planned", level="good")
+        for receipt in receipts:
+            entry.log(f"before: {receipt['title']}: {receipt['word']}: {receipt['observed'] or receipt['sentence']}")
+    point("prepared")
+    return GO_ON
+
+
+def _silent(turn: Turn, sentence: str) -> Pause:
+    """Nothing was read: wait a little, then refuse. Missing data never starts an action."""
+    started = turn.run.started_at or now()
+    if now() - started > _PATIENCE:
+        return turn.end(RunState.REFUSED, f"The cluster could not be read again: {sentence}")
+    if turn.run.sentence != sentence:
+        with turn.journal.write() as entry:
+            entry.run.sentence = sentence
+            entry.log(sentence, level="warn")
+    return 2.0
+
+
+def _difference(turn: Turn, drafted: planning.Drafted) -> str:
+    """Why the plan no longer fits, as one sentence."""
+    for key, planned in turn.document.targets.items():
+        found: Target | None = drafted.targets.get(key)
+        name = key.rsplit("/", 1)[-1]
+        if found is None:
+            return f"The plan no longer writes {name}; make a new plan."
+        if found.uid != planned.uid:
+            return f"{name} was created anew since the plan was made; make a new plan."
+        if found.fingerprint != planned.fingerprint:
+            moved = diffing.difference(planned.leaves, found.leaves)
+            return f"{name} moved since the plan was made: {diffing.sentence_of(moved)}."
+    before = [step.spec.title for step in turn.document.steps]
+    after = [step.title for step in drafted.draft.steps]
+    if before != after:
+        return f"The plan would have other steps now ({'; '.join(after)}); make a new plan."
+    return "What the steps would write has changed since the plan was made; make a new plan."

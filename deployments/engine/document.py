@@ -1,0 +1,101 @@
+"""A plan as it is stored: what it consists of, its hash, and the placeholders that are filled in when it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from common.canonical import digest
+from deployments.catalogue.action import Blast, StepSpec, Verification
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An object the plan writes, as it was when the plan was made. ``uid`` is empty for what is not there."""
+
+    uid: str
+    fingerprint: str
+    leaves: dict[str, Any]
+
+
+class PlannedStep(msgspec.Struct, frozen=True):
+    """A step with its preview: the field-level difference of the server-side dry run, and the line to run by hand."""
+
+    spec: StepSpec
+    target: str = ""
+    diff: tuple[dict[str, Any], ...] = ()
+    #: how many fields the server itself keeps changed with it (managedFields and the like)
+    folded: int = 0
+    command: str = ""
+    #: the server refused the dry run: its words
+    refused: str = ""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """``Plan.document``. Immutable once stored."""
+
+    steps: tuple[PlannedStep, ...]
+    targets: dict[str, Target]
+    #: target keys to hold while it runs: every object written, by us or on our behalf, and their Applications
+    locks: tuple[str, ...]
+    verification: Verification
+    undo: str
+    blast: Blast
+    managed_by: str = ""
+    git_way: str = ""
+    summary: str = ""
+    identity: str = ""
+    one_identity: bool = False
+    objects_read: int = 0
+
+
+def load(raw: Any) -> Document:
+    """A stored document. :raises msgspec.ValidationError: written by another version."""
+    return msgspec.convert(raw, Document)
+
+
+def dump(document: Document) -> dict[str, Any]:
+    """Plain JSON values."""
+    plain: dict[str, Any] = json.loads(msgspec.json.encode(document))
+    return plain
+
+
+def plan_hash(
+    cluster: str, action: str, params: Mapping[str, Any], steps: tuple[StepSpec, ...], targets: Mapping[str, Target]
+) -> str:
+    """SHA-256 of what is approved: cluster, action, parameters, steps and, per target, uid and fingerprint."""
+    return digest(
+        {
+            "cluster": cluster,
+            "action": action,
+            "params": dict(params),
+            "steps": [json.loads(msgspec.json.encode(step)) for step in steps],
+            "targets": {key: [target.uid, target.fingerprint] for key, target in targets.items()},
+        }
+    )
+
+
+def fill(value: Any, words: Mapping[str, str]) -> Any:
+    """A copy with every ``${…}`` placeholder replaced. :raises KeyError: a placeholder nobody knows."""
+    if isinstance(value, dict):
+        return {key: fill(inner, words) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [fill(inner, words) for inner in value]
+    if isinstance(value, str) and "${run." in value:
+        for name, word in words.items():
+            value = value.replace(f"${{{name}}}", word)
+        if "${run." in value:
+            raise KeyError(value)
+    return value
+
+
+def words(user: str, mark: str, time: str) -> dict[str, str]:
+    """The values of the placeholders."""
+    return {"run.user": user, "run.mark": mark, "run.time": time}
+
+
+def mark_of(run_id: str, step_index: int) -> str:
+    """What a step writes on its object, to be found again after a crash."""
+    return f"{run_id}.{step_index + 1}"

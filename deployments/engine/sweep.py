@@ -1,0 +1,52 @@
+"""Finds due work that no message told anybody about. The rows are the truth; a wake-up is only a wake-up.
+
+``due`` is cheap and runs every second: waits that are over. ``sweep`` runs every five: also runs whose worker died and
+clicks nobody took. A run that was offered is not offered again for five seconds, so that a full queue does not grow.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from common.clock import now
+from deployments import messages
+from deployments.models import PlanRequest, Run
+from deployments.states import LIVE, RequestState
+
+_OFFERED = timedelta(seconds=5)
+#: a plan is made in seconds; a request claimed for longer lost its worker
+_PLANNING = timedelta(seconds=90)
+
+
+def due() -> list[str]:
+    """Wake the runs whose wait is over. Returns their ids."""
+    moment = now()
+    waiting = Run.objects.filter(state__in=LIVE, wake_at__lte=moment, lease_until=None)
+    return [run_id for run_id, at in waiting.values_list("pk", "wake_at") if _offer(run_id, at)]
+
+
+def sweep() -> list[str]:
+    """Everything due: waits, expired leases, plan requests nobody works on. Returns the ids that were woken."""
+    moment = now()
+    found = due()
+    orphans = Run.objects.filter(state__in=LIVE).filter(Q(lease_until__lt=moment) | Q(lease_until=None, wake_at=None))
+    for run_id in orphans.values_list("pk", flat=True):
+        messages.send(messages.ADVANCE, run_id)
+        found.append(run_id)
+    old = moment - _OFFERED
+    requests = PlanRequest.objects.filter(
+        Q(state=RequestState.QUEUED.value, requested_at__lt=old)
+        | Q(state=RequestState.PLANNING.value, claimed_at__lt=moment - _PLANNING)
+    )
+    for request_id in requests.values_list("pk", flat=True):
+        messages.send(messages.MAKE_PLAN, request_id)
+        found.append(request_id)
+    return found
+
+
+def _offer(run_id: str, seen: datetime | None) -> bool:
+    """Move the time on, so that only one sweep offers it; whoever takes the run clears it."""
+    mine = Run.objects.filter(pk=run_id, wake_at=seen, lease_until=None).update(wake_at=now() + _OFFERED)
+    return bool(mine) and (messages.send(messages.ADVANCE, run_id) or True)

@@ -1,0 +1,110 @@
+"""What one turn of a run works with, and how a turn ends. No decisions here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from common.clock import now
+from deployments.catalogue.action import Condition, StepSpec
+from deployments.catalogue.seen import Line
+from deployments.engine import document as documents
+from deployments.engine.cluster import Cluster
+from deployments.engine.document import Document
+from deployments.engine.journal import Entry, Journal
+from deployments.models import Run
+from deployments.states import RunState, StepState
+from integrations.kubernetes.objects import type_of
+from monitoring.snapshot import Listing, Objects, Snapshot
+
+#: seconds until the next look at the run
+Pause = float
+#: look again at once
+GO_ON: Final = 0.0
+#: the run has ended
+END: Final = -1.0
+
+#: between two looks of a wait
+POLL = 1.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """One look at one run."""
+
+    journal: Journal
+    cluster: Cluster
+    run: Run
+    document: Document
+
+    @property
+    def index(self) -> int:
+        """The step this turn is about."""
+        return self.run.current_step
+
+    @property
+    def spec(self) -> StepSpec:
+        return self.document.steps[self.index].spec
+
+    @property
+    def key(self) -> str:
+        return self.document.steps[self.index].target
+
+    @property
+    def mark(self) -> str:
+        return documents.mark_of(self.run.pk, self.index)
+
+    def words(self, time: str) -> dict[str, str]:
+        """The placeholders of this step."""
+        return documents.words(self.run.requested_by.get_username(), self.mark, time)
+
+    def condition(self, condition: Condition) -> Condition:
+        """A condition with its placeholders filled in."""
+        return Condition(condition.name, documents.fill(condition.args, self.words("")))
+
+    def log(self, entry: Entry, lines: Iterable[Line]) -> None:
+        """Lines of a look, under this step."""
+        for line in lines:
+            entry.log(line.text, step=self.index, level=line.level)
+
+    def end(self, state: RunState, sentence: str, step_state: StepState | None = None, **outcome: Any) -> Pause:
+        """End the run in this step. What was done before is said, and what was not is marked as skipped."""
+        with self.journal.write() as entry:
+            if self.index < len(self.document.steps):
+                step = entry.step(self.index)
+                if step_state is not None:
+                    step.state, step.outcome_at = step_state.value, entry.at
+                    step.sentence = sentence
+                    step.outcome = {**(step.outcome or {}), **outcome, "sentence": sentence}
+                    entry.save(step)
+            entry.run.steps.filter(state=StepState.PENDING.value).update(state=StepState.SKIPPED.value)
+            entry.move(state, f"{sentence}{self.done_so_far()}")
+        return END
+
+    def done_so_far(self) -> str:
+        """What was made before the run ended early, as a sentence to append."""
+        made = [s.title for s in self.run.steps.filter(state=StepState.DONE.value)]
+        effects = [s for s in made if any(p.spec.title == s and p.spec.effect is not None for p in self.document.steps)]
+        if not effects:
+            return "" if self.index >= len(self.document.steps) else " Nothing was changed."
+        return f" Made before: {'; '.join(effects)}."
+
+
+def snapshot_of(cluster: Cluster, spec: StepSpec, raw: dict[str, Any]) -> Snapshot:
+    """One object as a Snapshot, for conditions that guard its write."""
+    found = msgspec.convert(_without_nulls(raw), type_of(spec.resource), strict=False)
+    need = Objects(spec.resource, spec.namespace)
+    moment = now()
+    return Snapshot(cluster.name, moment, {need: Listing((found,), "", moment)})
+
+
+def _without_nulls(value: Any) -> Any:
+    """Servers write ``null`` for what is left out; the structs say "left out" by defaults."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value

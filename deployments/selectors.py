@@ -1,0 +1,408 @@
+"""Plans and runs as pages and commands show them: frozen values, everything computed before a template's loop.
+
+Reads the database only. Every word of a cluster in here was redacted when it was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from deployments import gates
+from deployments.catalogue.action import Blast, Precondition
+from deployments.engine import document as documents
+from deployments.engine.document import Document, PlannedStep
+from deployments.models import LogLine, Plan, PlanRequest, Run, Step
+from deployments.states import ACTIVE, FINAL, RunState, StepState
+
+TIERS = ("read, refresh", "reversible", "disruptive", "destructive")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field before and after; None where there is none."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One step of a plan, counted from 1."""
+
+    number: int
+    verb: str
+    title: str
+    how: str
+    kind: str
+    namespace: str
+    name: str
+    writes: bool
+    irreversible: bool
+    timeout_seconds: int
+    diff: tuple[Change, ...]
+    folded: int
+    command: str
+    refused: str
+
+    @property
+    def added(self) -> int:
+        return sum(1 for change in self.diff if change.after is not None)
+
+    @property
+    def removed(self) -> int:
+        return sum(1 for change in self.diff if change.before is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationCheck:
+    """One check that must hold at the end."""
+
+    title: str
+    type: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan, ready to be shown. ``runnable``: everything is met; who may run it is the view's to ask."""
+
+    hash: str
+    action: str
+    title: str
+    summary: str
+    tier: int
+    params: dict[str, Any]
+    created_at: datetime
+    compared_at: datetime | None
+    moved: str
+    managed_by: str
+    git_way: str
+    steps: tuple[PlanStep, ...]
+    preconditions: tuple[Precondition, ...]
+    checks: tuple[VerificationCheck, ...]
+    hold_seconds: int
+    verify_seconds: int
+    undo: str
+    blast: Blast
+    rights: tuple[dict[str, Any], ...]
+    identity: str
+    one_identity: bool
+    objects_read: int
+    #: the run that holds a target, if any
+    holder: Run | None
+
+    @property
+    def short(self) -> str:
+        return self.hash[:8]
+
+    @property
+    def tier_word(self) -> str:
+        return TIERS[self.tier]
+
+    @property
+    def changes(self) -> tuple[PlanStep, ...]:
+        """The steps that write something, with their differences."""
+        return tuple(step for step in self.steps if step.writes)
+
+    @property
+    def unmet(self) -> tuple[Precondition, ...]:
+        return tuple(p for p in self.preconditions if not p.met)
+
+    @property
+    def runnable(self) -> bool:
+        return not self.unmet and not self.moved
+
+    @property
+    def irreversible(self) -> bool:
+        return any(step.irreversible for step in self.steps)
+
+    @property
+    def folded(self) -> int:
+        return sum(step.folded for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """One step of a run, counted from 1. ``seconds`` is how long it took, or has taken so far."""
+
+    number: int
+    title: str
+    how: str
+    state: str
+    sentence: str
+    seconds: float | None
+    first_line: int = 0
+    last_line: int = 0
+    irreversible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """One check before the first effect and now. ``holding_seconds`` is None while it is not verified."""
+
+    title: str
+    type: str
+    before_word: str
+    before_observed: str
+    now_word: str
+    now_observed: str
+    sentence: str
+    at: datetime | None
+    holding_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A run, ready to be shown."""
+
+    run: Run
+    title: str
+    tier: int
+    steps: tuple[RunStep, ...]
+    evidence: tuple[EvidenceRow, ...]
+    lines: tuple[LogLine, ...]
+    hold_seconds: int
+    held_seconds: int
+    #: when the run succeeds if everything goes on holding
+    verified_at: datetime | None
+    elapsed_seconds: int
+    can_cancel: bool
+    cancelling: bool
+    undo: str
+    undos: tuple[Run, ...] = field(default=())
+
+    @property
+    def active(self) -> bool:
+        return RunState(self.run.state) in ACTIVE
+
+    @property
+    def done_steps(self) -> int:
+        return sum(1 for step in self.steps if step.state == StepState.DONE.value)
+
+    @property
+    def holding(self) -> int:
+        """How many checks read verified at this moment."""
+        return sum(1 for row in self.evidence if row.now_word == "verified")
+
+
+def plan_view(plan: Plan) -> PlanView:
+    """A plan with the latest reading of its preconditions."""
+    document = documents.load(plan.document)
+    lock = gates.holder_of(document.locks)
+    return PlanView(
+        hash=plan.pk,
+        action=plan.action,
+        title=plan.title,
+        summary=document.summary,
+        tier=plan.tier,
+        params=plan.params,
+        created_at=plan.created_at,
+        compared_at=plan.compared_at,
+        moved=plan.moved,
+        managed_by=document.managed_by,
+        git_way=document.git_way,
+        steps=tuple(_plan_step(number, step) for number, step in enumerate(document.steps, 1)),
+        preconditions=tuple(gates.preconditions(plan)),
+        checks=tuple(VerificationCheck(c.title, c.type, c.params) for c in document.verification.checks),
+        hold_seconds=document.verification.hold_seconds,
+        verify_seconds=document.verification.timeout_seconds,
+        undo=document.undo,
+        blast=document.blast,
+        rights=tuple(plan.rights),
+        identity=document.identity,
+        one_identity=document.one_identity,
+        objects_read=document.objects_read,
+        holder=lock.run if lock else None,
+    )
+
+
+def plan_page(request_id: str) -> tuple[PlanRequest, PlanView | None]:
+    """A click and, once it is made, its plan. :raises PlanRequest.DoesNotExist: no such request."""
+    request = PlanRequest.objects.select_related("plan", "requested_by").get(pk=request_id)
+    return request, plan_view(request.plan) if request.plan is not None else None
+
+
+def run_page(run_id: str, now: datetime, *, most_lines: int = 2000) -> RunPage:
+    """A run with its steps, evidence and the last lines of its log. :raises Run.DoesNotExist: no such run."""
+    run = Run.objects.select_related("plan", "requested_by", "cancel_requested_by").get(pk=run_id)
+    document = documents.load(run.plan.document)
+    lines = tuple(reversed(run.lines.order_by("-number")[:most_lines]))
+    hold = document.verification.hold_seconds
+    end = run.finished_at or now
+    held = int((end - run.holding_since).total_seconds()) if run.holding_since else 0
+    verifying = run.state == RunState.VERIFYING.value and run.holding_since is not None
+    return RunPage(
+        run=run,
+        title=run.plan.title,
+        tier=run.plan.tier,
+        steps=_run_steps(run, document, now),
+        evidence=_evidence(run, document, now),
+        lines=lines,
+        hold_seconds=hold,
+        held_seconds=min(held, hold),
+        verified_at=run.holding_since + timedelta(seconds=hold) if verifying and run.holding_since else None,
+        elapsed_seconds=int((end - (run.started_at or run.requested_at)).total_seconds()),
+        can_cancel=RunState(run.state) not in FINAL and run.cancel_requested_at is None,
+        cancelling=RunState(run.state) not in FINAL and run.cancel_requested_at is not None,
+        undo=document.undo,
+        undos=tuple(run.undos.all()),
+    )
+
+
+def _plan_step(number: int, step: PlannedStep) -> PlanStep:
+    spec = step.spec
+    return PlanStep(
+        number=number,
+        verb=spec.verb,
+        title=spec.title,
+        how=spec.how,
+        kind=spec.ref.kind,
+        namespace=spec.namespace,
+        name=spec.name,
+        writes=spec.effect is not None,
+        irreversible=spec.irreversible,
+        timeout_seconds=spec.timeout_seconds,
+        diff=tuple(Change(c["path"], c["before"], c["after"]) for c in step.diff),
+        folded=step.folded,
+        command=step.command,
+        refused=step.refused,
+    )
+
+
+def _run_steps(run: Run, document: Document, now: datetime) -> tuple[RunStep, ...]:
+    spans: dict[int, tuple[int, int]] = {}
+    for index, number in run.lines.filter(step_index__gte=0).values_list("step_index", "number"):
+        first, last = spans.get(index, (number, number))
+        spans[index] = (min(first, number), max(last, number))
+    return tuple(_run_step(step, document, spans.get(step.index, (0, 0)), run, now) for step in run.steps.all())
+
+
+def _run_step(step: Step, document: Document, span: tuple[int, int], run: Run, now: datetime) -> RunStep:
+    running = step.state in (StepState.INTENT.value, StepState.WAITING.value) and run.finished_at is None
+    end = now if running else step.outcome_at or run.finished_at
+    seconds = (end - step.started_at).total_seconds() if step.started_at is not None and end is not None else None
+    return RunStep(
+        number=step.index + 1,
+        title=step.title,
+        how=document.steps[step.index].spec.how,
+        state=step.state,
+        sentence=step.sentence,
+        seconds=seconds,
+        first_line=span[0],
+        last_line=span[1],
+        irreversible=step.irreversible,
+    )
+
+
+def _evidence(run: Run, document: Document, now: datetime) -> tuple[EvidenceRow, ...]:
+    before = {r["title"]: r for r in run.before}
+    current = {r["title"]: r for r in run.now}
+    end = run.finished_at or now
+    rows = []
+    for check in document.verification.checks:
+        was, has = before.get(check.title, {}), current.get(check.title, {})
+        held = None
+        if has.get("word") == "verified":
+            held = max(0, int((end - datetime.fromisoformat(has["since"])).total_seconds()))
+        rows.append(
+            EvidenceRow(
+                title=check.title,
+                type=check.type,
+                before_word=was.get("word", ""),
+                before_observed=was.get("observed", ""),
+                now_word=has.get("word", ""),
+                now_observed=has.get("observed", ""),
+                sentence=has.get("sentence", "") or was.get("sentence", ""),
+                at=datetime.fromisoformat(has["at"]) if has else None,
+                holding_seconds=held,
+            )
+        )
+    return tuple(rows)
+
+
+# -- commands
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """What ``manage.py plan --json`` prints; the shape is a promise."""
+    view = plan_view(plan)
+    return {
+        "hash": view.hash,
+        "action": view.action,
+        "tier": view.tier,
+        "params": view.params,
+        "preconditions": [{"sentence": p.sentence, "met": p.met, "evidence": p.evidence} for p in view.preconditions],
+        "steps": [_step_json(step) for step in view.steps],
+        "verification": {
+            "checks": [{"title": c.title, "type": c.type, "params": c.params} for c in view.checks],
+            "hold_seconds": view.hold_seconds,
+            "timeout_seconds": view.verify_seconds,
+        },
+        "undo": view.undo,
+        "managed_by": view.managed_by,
+        "rights": list(view.rights),
+        "identity": view.identity,
+    }
+
+
+def _step_json(step: PlanStep) -> dict[str, Any]:
+    return {
+        "verb": step.verb,
+        "kind": step.kind,
+        "namespace": step.namespace,
+        "name": step.name,
+        "title": step.title,
+        "diff": [{"path": c.path, "before": c.before, "after": c.after} for c in step.diff],
+        "command": step.command,
+    }
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan for a terminal."""
+    view = plan_view(plan)
+    return "\n".join(_plan_lines(view))
+
+
+def _plan_lines(view: PlanView) -> Iterable[str]:
+    yield f"{view.title}  {view.short}  tier {view.tier}, {view.tier_word}"
+    if view.managed_by:
+        yield f"  {view.managed_by}"
+    for p in view.preconditions:
+        yield f"  {'met  ' if p.met else 'UNMET'} {p.sentence}  ({p.evidence})"
+    for step in view.steps:
+        yield f"  {step.number}. {step.title}  [{step.how}]"
+        for change in step.diff:
+            yield f"       {change.path}: {_text(change.before)} -> {_text(change.after)}"
+        if step.refused:
+            yield f"       refused in the dry run: {step.refused}"
+    titles = ", ".join(c.title for c in view.checks)
+    yield f"  Verified by: {titles}, for {view.hold_seconds} s" if titles else "  Verified by the steps themselves"
+    yield f"  Undo: {view.undo}"
+
+
+def _text(value: Any) -> str:
+    return "(none)" if value is None else str(value)
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """What ``manage.py run_action --json`` prints; the shape is a promise."""
+    run.refresh_from_db()
+    return {
+        "run": run.pk,
+        "number": run.number,
+        "state": run.state,
+        "sentence": run.sentence,
+        "plan": run.plan_id,
+        "steps": [
+            {"number": s.index + 1, "verb": s.verb, "title": s.title, "state": s.state, "sentence": s.sentence}
+            for s in run.steps.all()
+        ],
+        "verification": [
+            {key: receipt[key] for key in ("title", "type", "word", "sentence", "observed", "at")}
+            for receipt in run.now
+        ],
+    }
