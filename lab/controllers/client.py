@@ -163,6 +163,10 @@ class Client:
     def serves(self, key: str) -> bool:
         return key in self._shared.resources
 
+    def keys(self) -> list[str]:
+        """The keys of all resources that the server serves."""
+        return list(self._shared.resources)
+
     def resource(self, key: str) -> Resource:
         """The resource with this key ("deployments.apps"). Raises ApiError 404 when it is not served."""
         found = self._shared.resources.get(key)

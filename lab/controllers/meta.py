@@ -178,7 +178,7 @@ def wall() -> float:
 
 def covers(live: Any, wanted: Any) -> bool:
     """Whether `live` has everything `wanted` says; what servers default may be more. Lists must have equal length
-    unless their items are named, then each wanted item must be there by its name."""
+    unless their items have unique names, then each wanted item must be there by its name."""
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
             return not wanted and live is None
@@ -187,6 +187,8 @@ def covers(live: Any, wanted: Any) -> bool:
         have = live or []
         if wanted and all(isinstance(item, dict) and "name" in item for item in [*wanted, *have]):
             named = {item["name"]: item for item in have}
+            if len(named) < len(have):
+                return len(have) == len(wanted) and all(map(covers, have, wanted))
             return all(covers(named.get(item["name"]), item) for item in wanted)
         return len(have) == len(wanted) and all(map(covers, have, wanted))
     if wanted is None or wanted == "":

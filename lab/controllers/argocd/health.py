@@ -77,9 +77,7 @@ def _daemon_set(obj: Object) -> Health:
         text = f"{waiting}: {updated} out of {wanted} new pods have been updated..."
         return "Progressing", text
     if available < wanted:
-        text = (
-            f'Waiting for daemon set "{name}" rollout to finish: {available} of {wanted} updated pods are available...'
-        )
+        text = f"{waiting}: {available} of {wanted} updated pods are available..."
         return "Progressing", text
     return "Healthy", ""
 

@@ -281,7 +281,7 @@ class Life:
             return
         name, namespace = self.pod["metadata"]["name"], self.pod["metadata"]["namespace"]
         where = f"pod={name}_{namespace}({meta.uid(self.pod)})"
-        message = f"back-off {_go_duration(wait)} restarting failed container={run.name} {where}"
+        message = f"back-off {go_duration(wait)} restarting failed container={run.name} {where}"
         run.entry["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
         text = f"Back-off restarting failed container {run.name} in pod {where.removeprefix('pod=')}"
         self._say("BackOff", text, warning=True)
@@ -312,6 +312,6 @@ class Life:
         self.happenings.append(Happening(reason, message, warning))
 
 
-def _go_duration(seconds: float) -> str:
+def go_duration(seconds: float) -> str:
     whole = int(seconds)
     return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"

@@ -1,0 +1,272 @@
+"""Starts and stops the parts of one lab: API server (own or real), scenario, caches, controllers, services.
+
+The order at the start is what makes it quick: the scenario is built settled, seeded in one go, and only then watched, so
+that the controllers find nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.controllers.assembly import FOLLOWED, controllers
+from lab.controllers.cache import Cache
+from lab.controllers.client import ApiError, Client
+from lab.controllers.events import Recorder
+from lab.controllers.kubelet.logs import Logs
+from lab.controllers.world import World
+from lab.git import Repository
+from lab.scenarios import Built, build
+
+log = logging.getLogger("lab")
+_KCM_LEASE = "kube-controller-manager"
+_CONVERGE_SECONDS = 90.0
+ADMIN, VIEWER = "tok-admin", "tok-view"
+
+
+class StartError(Exception):
+    """The lab cannot start; the text is one sentence for a person."""
+
+
+@dataclass
+class Lab:
+    """One running lab."""
+
+    scenario: str = "grafana-broken"
+    kubeconfig: Path = Path(".phaseboard/lab/kubeconfig")
+    port: int = 0
+    speed: float = 1.0
+    seed: int = 1
+    against: Path | None = None
+    external_controllers: str = "auto"
+    git: Path | None = None
+    controllers: bool = True
+    load: bool = True
+    url: str = ""
+    _server: Any = None
+    _client: Client | None = None
+    _cache: Cache | None = None
+    _services: Any = None
+    _kubelet_server: Any = None
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Everything listens and the scenario is loaded when this returns. Raises StartError."""
+        built = build(self.scenario, datetime.now(UTC), self.seed)
+        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        if self.against:
+            await self._attach(self.against)
+        else:
+            await self._serve(built)
+        assert self._client is not None
+        try:
+            await self._client.start()
+            external = bool(self.against) and await self._external()
+            if self.against and self.load:
+                await self._load_real(built)
+            await self._follow(built, external)
+        except ApiError as error:
+            raise StartError(f"The API server at {self.url} does not work with the lab: {error}") from error
+
+    # -- the API server ------------------------------------------------------------------------------------------
+
+    async def _serve(self, built: Built) -> None:
+        from lab.api.admin import seed
+        from lab.api.server import ApiServer
+
+        self._server = ApiServer(seed=self.seed)
+        try:
+            await self._server.start("127.0.0.1", self.port)
+        except OSError as error:
+            raise StartError(f"Port {self.port} is taken: {error.strerror}. Choose another with --port.") from error
+        if self.load:
+            seed(self._server.core, built.objects)
+        self.url = self._server.base_url
+        self._server.write_kubeconfig(self.kubeconfig)
+        self._client = Client(self.url, ADMIN, self._server.ca_pem.decode())
+
+    async def _attach(self, path: Path) -> None:
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            server, token, ca = _current(config)
+        except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+            raise StartError(f"{path} is no kubeconfig with a token: {type(error).__name__} {error}.") from error
+        self.url = server
+        self._client = Client(server, token, ca)
+        self.kubeconfig.write_text(_with_viewer(config, token), encoding="utf-8")
+        self.kubeconfig.chmod(0o600)
+
+    async def _external(self) -> bool:
+        """Whether the server has a controller manager of its own (it holds a lease)."""
+        if self.external_controllers != "auto":
+            return self.external_controllers == "yes"
+        assert self._client is not None
+        try:
+            await self._client.get("leases.coordination.k8s.io", "kube-system", _KCM_LEASE)
+        except ApiError as error:
+            return not error.missing
+        return True
+
+    async def _load_real(self, built: Built) -> None:
+        from lab.controllers.kubelet.server import KubeletServer
+        from lab.scenarios.loader import Loader
+
+        assert self._client is not None
+        self._kubelet_server = KubeletServer()
+        port = await self._kubelet_server.start()
+        for obj in built.objects:
+            if obj["kind"] == "Node":
+                _reach_logs(obj, port)
+        loader = Loader(self._client)
+        count = await loader.load(built.objects)
+        log.warning("loaded %d objects into %s; left out: %d", count, self.url, len(loader.left_out))
+        for line in loader.left_out:
+            log.warning("left out: %s", line)
+
+    # -- what lives on it ----------------------------------------------------------------------------------------
+
+    async def _follow(self, built: Built, external: bool) -> None:
+        assert self._client is not None
+        from lab.services import RESOURCES as served
+
+        self._cache = Cache(self._client, (*FOLLOWED, *served))
+        await self._cache.start()
+        logs = Logs(self._client, push=self._server is not None)
+        if self._kubelet_server is not None:
+            self._kubelet_server.logs = logs
+        if self._server is not None:
+            crashed = {key: lines for key, lines in built.logs.items() if lines[1]}
+            calm = {key: lines for key, lines in built.logs.items() if not lines[1]}
+            await _load_logs(logs, crashed)
+            self._spawn(_load_logs(logs, calm))
+        if self.controllers:
+            world = World(
+                client=self._client,
+                cache=self._cache,
+                recorder=Recorder(self._client),
+                repository=Repository(
+                    built.files, self.git or self.kubeconfig.with_name(self.kubeconfig.name + ".git")
+                ),
+                speed=self.speed,
+                rng=random.Random(self.seed),
+                own_server=self._server is not None,
+            )
+            for controller in controllers(world, logs, own_workloads=not external):
+                self._tasks += controller.run()
+        await self._open_services()
+        if self.against and self.controllers and self.load:
+            await self._converge()
+
+    async def _open_services(self) -> None:
+        from lab.services import Services
+
+        assert self._cache is not None
+        self._services = Services(self._cache, clock=lambda: datetime.now(UTC))
+        if self._server is not None:
+            self._server.services = self._services
+        wanted = {"PORTAL_GRAFANA_URL": ("kube-prometheus-stack-grafana", "http-web")}
+        if self.against:
+            wanted["PORTAL_PROMETHEUS_URL"] = ("kube-prometheus-stack-prometheus", "http-web")
+            wanted["PORTAL_ALERTMANAGER_URL"] = ("kube-prometheus-stack-alertmanager", "http-web")
+        lines = []
+        for name, (service, port) in wanted.items():
+            url = await self._services.start_listener("platform-monitoring", service, port)
+            lines.append(f"{name}={url}")
+        token = self.kubeconfig.with_name(self.kubeconfig.name + ".grafana-token")
+        token.write_text(self._services.grafana_token + "\n", encoding="utf-8")
+        token.chmod(0o600)
+        lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")
+        lines.append(f"PORTAL_LAB_PROMETHEUS_ENGINE={self._services.engine}")
+        environment = self.kubeconfig.with_name(self.kubeconfig.name + ".env")
+        environment.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    async def _converge(self) -> None:
+        """Wait until the real server's controllers and ours have brought the workloads up."""
+        assert self._cache is not None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _CONVERGE_SECONDS
+        while loop.time() < end:
+            missing = [
+                obj["metadata"]["name"]
+                for kind in ("deployments.apps", "statefulsets.apps")
+                for obj in self._cache.list(kind)
+                if int((obj.get("status") or {}).get("readyReplicas") or 0) < int(obj["spec"].get("replicas", 1))
+            ]
+            if self._cache.list("statefulsets.apps") and not missing:
+                return
+            await asyncio.sleep(0.5)
+        log.warning("still not ready after %d s: %s", _CONVERGE_SECONDS, ", ".join(missing))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        self._tasks.append(asyncio.create_task(run()))
+
+    async def stop(self) -> None:
+        """Stop everything within two seconds."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for part in (self._services, self._cache, self._kubelet_server, self._server):
+            if part is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(part.stop(), 0.5)
+        if self._client is not None:
+            await self._client.close()
+
+
+async def _load_logs(logs: Logs, known: dict[tuple[str, str, str], Any]) -> None:
+    for key, (current, previous) in known.items():
+        await logs.load(key, current, previous)
+
+
+def _reach_logs(node: dict[str, Any], port: int) -> None:
+    """Let the real API server find the lab's kubelet endpoint: it dials the node's Hostname address first."""
+    for entry in node["status"]["addresses"]:
+        if entry["type"] == "Hostname":
+            entry["address"] = "127.0.0.1"
+    node["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": port}}
+
+
+def _current(config: dict[str, Any]) -> tuple[str, str, str | None]:
+    """Server, token and CA (None: do not verify) of the current context."""
+    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    user = next(u["user"] for u in config["users"] if u["name"] == context["user"])
+    data = cluster.get("certificate-authority-data")
+    ca = base64.b64decode(data).decode() if data else None
+    return cluster["server"], user["token"], None if cluster.get("insecure-skip-tls-verify") else ca
+
+
+def _with_viewer(config: dict[str, Any], token: str) -> str:
+    """The kubeconfig with contexts `admin` (current) and `viewer`, and the server's CA pinned when it had none."""
+    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    return str(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "admin",
+                "clusters": [{"name": "lab", "cluster": cluster}],
+                "contexts": [
+                    {"name": name, "context": {"cluster": "lab", "user": name}} for name in ("admin", "viewer")
+                ],
+                "users": [
+                    {"name": "admin", "user": {"token": token}},
+                    {"name": "viewer", "user": {"token": VIEWER}},
+                ],
+            }
+        )
+    )

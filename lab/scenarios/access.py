@@ -1,0 +1,67 @@
+"""Who may do what besides the cluster's own roles: the demo's viewer, and the portal's two identities."""
+
+from __future__ import annotations
+
+from lab.controllers.client import Object
+from lab.scenarios.builder import Builder
+from lab.scenarios.cluster import DAY, account, namespace
+
+_GROUP = "rbac.authorization.k8s.io"
+_READ = ["get", "list", "watch"]
+_CORE = [
+    "nodes", "namespaces", "pods", "pods/log", "services", "endpoints", "events", "configmaps", "persistentvolumes",
+    "persistentvolumeclaims", "serviceaccounts", "resourcequotas", "limitranges",
+]  # fmt: skip
+
+
+def _rule(groups: list[str], resources: list[str], verbs: list[str], names: list[str] | None = None) -> Object:
+    rule: Object = {"apiGroups": groups, "resources": resources, "verbs": verbs}
+    return {**rule, "resourceNames": names} if names else rule
+
+
+OBSERVER = [
+    _rule([""], _CORE, _READ),
+    _rule(["apps"], ["deployments", "replicasets", "statefulsets", "daemonsets", "controllerrevisions"], _READ),
+    _rule(["batch"], ["jobs", "cronjobs"], _READ),
+    _rule(["policy"], ["poddisruptionbudgets"], _READ),
+    _rule(["storage.k8s.io"], ["storageclasses", "volumeattachments"], _READ),
+    _rule(["discovery.k8s.io", "networking.k8s.io"], ["*"], _READ),
+    _rule([_GROUP], ["roles", "rolebindings", "clusterroles", "clusterrolebindings"], _READ),
+    _rule(["apiextensions.k8s.io"], ["customresourcedefinitions"], _READ),
+    _rule(["argoproj.io"], ["applications", "applicationsets", "appprojects"], _READ),
+    _rule(["monitoring.coreos.com", "metallb.io"], ["*"], _READ),
+]
+
+
+def _role(kind: str, name: str, rules: list[Object], where: str = "") -> Object:
+    meta = {"name": name, **({"namespace": where} if where else {})}
+    return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules}
+
+
+def _binding(kind: str, name: str, role_kind: str, role: str, subjects: list[Object], where: str = "") -> Object:
+    meta = {"name": name, **({"namespace": where} if where else {})}
+    reference = {"apiGroup": _GROUP, "kind": role_kind, "name": role}
+    return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "roleRef": reference, "subjects": subjects}
+
+
+def load(world: Builder) -> None:
+    """The group `viewers`, and ServiceAccounts `portal-observer` and `portal-operator` in namespace `phaseboard`."""
+    age, home = 2 * DAY, "phaseboard"
+    viewers: list[Object] = [{"apiGroup": _GROUP, "kind": "Group", "name": "viewers"}]
+    world.add(_role("ClusterRole", "platform-viewer", OBSERVER), age)
+    world.add(_binding("ClusterRoleBinding", "platform-viewers", "ClusterRole", "platform-viewer", viewers), age)
+    world.add(namespace(home), age)
+    observer: Object = {"kind": "ServiceAccount", "name": "portal-observer", "namespace": home}
+    operator: Object = {"kind": "ServiceAccount", "name": "portal-operator", "namespace": home}
+    both = [observer, operator]
+    for subject in both:
+        world.add(account(subject["name"], home), age)
+    world.add(_role("ClusterRole", "portal-observer", OBSERVER), age)
+    world.add(_binding("ClusterRoleBinding", "portal-observer", "ClusterRole", "portal-observer", both), age)
+    monitoring = "platform-monitoring"
+    proxy = [_rule([""], ["services/proxy"], ["get"])]
+    world.add(_role("Role", "portal-proxy", proxy, monitoring), age)
+    world.add(_binding("RoleBinding", "portal-proxy", "Role", "portal-proxy", [*both, *viewers], monitoring), age)
+    sync = [_rule(["argoproj.io"], ["applications"], ["get", "patch"], ["kube-prometheus-stack"])]
+    world.add(_role("Role", "portal-argo-operate", sync, "argocd"), age)
+    world.add(_binding("RoleBinding", "portal-argo-operate", "Role", "portal-argo-operate", [operator], "argocd"), age)

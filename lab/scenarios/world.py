@@ -1,0 +1,70 @@
+"""Builds a scenario by name: objects, repository files and the logs that containers printed before the lab began."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from lab.controllers.client import Object
+from lab.git import Repository
+from lab.git.repository import shipped_files
+from lab.scenarios import access, argocd, cluster, monitoring
+from lab.scenarios.builder import Builder
+from lab.scenarios.settle import Logs, Settler
+
+NAMES = ("grafana-broken", "healthy", "grafana-two-default-datasources", "empty")
+MONITORING_FILE = "bootstrap/apps/monitoring.yaml"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How a world differs from the healthy one.
+
+    `values` rewrites the text of the monitoring Application's file, `change` alters objects before they settle,
+    `failed` names Applications whose last sync failed as (minutes ago, message, "Kind/name" of the object that failed).
+    """
+
+    values: Callable[[str], str] = field(default=lambda text: text)
+    change: Callable[[Builder], None] = field(default=lambda _world: None)
+    failed: dict[str, tuple[float, str, str]] = field(default_factory=dict)
+    events: bool = False
+    nothing: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A scenario ready to be loaded."""
+
+    objects: list[Object]
+    files: dict[str, str]
+    logs: Logs
+
+
+def build(name: str, now: datetime, seed: int = 1) -> Built:
+    """The world of one scenario at `now`. Raises KeyError for an unknown name."""
+    if name not in NAMES:
+        raise KeyError(name)
+    module = importlib.import_module(f"lab.scenarios.{name.replace('-', '_')}")
+    scenario: Scenario = module.SCENARIO
+    files = shipped_files()
+    if scenario.nothing:
+        return Built([], files, {})
+    files[MONITORING_FILE] = scenario.values(files[MONITORING_FILE])
+    repository = Repository(files)
+    world = Builder(now)
+    cluster.load(world)
+    argocd.load(world)
+    argocd.load_applications(world, repository)
+    access.load(world)
+    monitoring.load(world, repository)
+    scenario.change(world)
+    settler = Settler(world, random.Random(seed))
+    settler.run()
+    monitoring.settle_applications(world, repository, scenario.failed)
+    found = world.objects()
+    if scenario.events:
+        found += monitoring.events(world)
+    return Built(found, files, settler.logs)
