@@ -181,8 +181,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 0.5, "visibility_timeout": 3600}
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ROUTES = {"deployments.sweep": {"queue": "system"}}
+CELERY_TASK_ROUTES = {"deployments.due": {"queue": "system"}, "deployments.sweep": {"queue": "system"}}
 CELERY_BEAT_SCHEDULE = {
+    "due": {"task": "deployments.due", "schedule": 1.0, "options": {"expires": 1}},
     "sweep": {"task": "deployments.sweep", "schedule": 5.0, "options": {"expires": 5}},
 }
 CELERY_TIMEZONE = "UTC"
