@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from lab.api import deletion, errors, listing, patching, request, views, watching
+from lab.api import deletion, errors, escalation, listing, patching, request, views, watching
 from lab.api.auth import Tokens
 from lab.api.deletion import Deletion
 from lab.api.errors import Obj
@@ -64,13 +64,18 @@ class Core:
 Handler = Callable[[Core, Call, Resource, web.Request], Awaitable[web.StreamResponse]]
 
 
-def options_of(call: Call) -> Options:
-    """Raises ApiError 422 for a bad dryRun or fieldValidation."""
+def options_of(core: Core, call: Call) -> Options:
+    """How the write is to be done, with the check on granted rights bound to its user."""
+
+    def guard(resource: Resource, obj: Obj, old: Obj | None) -> None:
+        escalation.check(core.rbac, call.user, resource, obj, old)
+
     return Options(
         manager=call.manager,
         dry_run=call.dry_run,
         field_validation=call.query.get("fieldValidation", "Warn"),
         force=call.flag("force"),
+        guard=guard,
     )
 
 
@@ -105,14 +110,14 @@ async def watch(core: Core, call: Call, resource: Resource, http: web.Request) -
 async def create(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     request.check_dry_run(call, "CreateOptions")
     body = views.to_stored(resource, request.read_body(call))
-    outcome = core.objects.create(resource, call.namespace, body, options_of(call))
+    outcome = core.objects.create(resource, call.namespace, body, options_of(core, call))
     return finish(core, call, resource, outcome)
 
 
 async def update(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     request.check_dry_run(call, "UpdateOptions")
     body = views.to_stored(resource, request.read_body(call))
-    outcome = core.objects.replace(resource, call.namespace, call.name, body, options_of(call), call.subresource)
+    outcome = core.objects.replace(resource, call.namespace, call.name, body, options_of(core, call), call.subresource)
     return finish(core, call, resource, outcome)
 
 
@@ -120,7 +125,7 @@ async def patch(core: Core, call: Call, resource: Resource, _request: web.Reques
     request.check_dry_run(call, "PatchOptions")
     check_patch_type(call, resource)
     document = request.read_patch(call)
-    options = options_of(call)
+    options = options_of(core, call)
     if call.content_type == request.APPLY_PATCH:
         check_manager(call)
         assert isinstance(document, dict)

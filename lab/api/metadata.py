@@ -85,6 +85,7 @@ def check_identity(resource: Resource, namespace: str, name: str, obj: Obj) -> N
         metadata = obj["metadata"] = {}
     if not isinstance(metadata, dict):
         raise errors.bad_request("metadata must be an object")
+    check_shape(resource, obj, metadata)
     if resource.namespaced:
         if metadata.setdefault("namespace", namespace) != namespace:
             raise errors.bad_request(
@@ -95,6 +96,24 @@ def check_identity(resource: Resource, namespace: str, name: str, obj: Obj) -> N
     if name and metadata.setdefault("name", name) != name:
         raise errors.bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+        )
+
+
+def check_shape(resource: Resource, obj: Obj, metadata: Obj) -> None:
+    """Refuse what a typed decoder would: later rules may rely on these types. Raises 400."""
+    good = all(isinstance(metadata.get(name) or "", str) for name in ("name", "generateName", "uid", "resourceVersion"))
+    for name in ("labels", "annotations"):
+        pairs = metadata.get(name) or {}
+        good = good and isinstance(pairs, dict) and all(isinstance(value, str) for value in pairs.values())
+    for name, kind in (("finalizers", str), ("ownerReferences", dict), ("managedFields", dict)):
+        items = metadata.get(name) or []
+        good = good and isinstance(items, list) and all(isinstance(each, kind) for each in items)
+    for name in ("spec", "status"):
+        good = good and isinstance(obj.get(name) or {}, dict)
+    if not good:
+        raise errors.bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+            "json: cannot unmarshal: a field of metadata, spec or status has the wrong type"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lab.api import admission, errors, metadata, patching
@@ -26,6 +26,7 @@ class Options:
     dry_run: bool = False
     field_validation: str = ""
     force: bool = False
+    guard: Callable[[Resource, Obj, Obj | None], None] | None = None  # a last look at what is to be stored
 
 
 @dataclass(slots=True)
@@ -85,6 +86,8 @@ class Objects:
             obj = self._track(resource, None, obj, options, "")
         else:
             obj["metadata"]["managedFields"] = managed
+        if options.guard is not None:
+            options.guard(resource, obj, None)
         if options.dry_run:
             return Outcome(obj, created=True, warnings=warnings)
         return Outcome(self.store.put(resource.store_key, obj), created=True, stored=True, warnings=warnings)
@@ -182,6 +185,8 @@ class Objects:
             obj = self._track(resource, old, obj, options, subresource)
         if metadata.same(old, obj):
             return Outcome(old, warnings=warnings)
+        if options.guard is not None:
+            options.guard(resource, obj, old)
         if options.dry_run:
             return Outcome(obj, warnings=warnings)
         return Outcome(self._keep_or_finish(resource, obj), stored=True, warnings=warnings)
@@ -240,7 +245,7 @@ class Objects:
         except patching.PatchError as problem:
             raise errors.ApiError(problem.code, problem.reason, str(problem)) from None
         managed = merged["metadata"].pop("managedFields", [])
-        quiet = Options(options.manager, options.dry_run)
+        quiet = replace(options, field_validation="")  # the intent was looked at, what was stored before is not blamed
         if live is None:
             metadata.check_identity(resource, namespace, name, merged)
             outcome = self._create(resource, merged, quiet, managed)

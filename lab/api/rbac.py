@@ -48,7 +48,8 @@ class Rbac:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def _role_rules(self, ref: Obj, namespace: str) -> list[Obj]:
+    def role_rules(self, ref: Obj, namespace: str) -> list[Obj]:
+        """The rules of the role that a binding in `namespace` ("" for cluster bindings) refers to."""
         if ref.get("kind") == "Role":
             role = self._store.get(f"roles.{RBAC}", namespace, ref.get("name", ""))
         else:
@@ -69,12 +70,12 @@ class Rbac:
             yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
         for binding in self._store.objects(f"clusterrolebindings.{RBAC}"):
             if any(_subject_matches(each, user, "") for each in binding.get("subjects") or []):
-                yield from self._role_rules(binding["roleRef"], "")
+                yield from self.role_rules(binding["roleRef"], "")
         if not namespace:
             return
         for binding in self._store.objects(f"rolebindings.{RBAC}", namespace):
             if any(_subject_matches(each, user, namespace) for each in binding.get("subjects") or []):
-                yield from self._role_rules(binding["roleRef"], namespace)
+                yield from self.role_rules(binding["roleRef"], namespace)
 
     def allows(self, user: User, asked: Attributes) -> bool:
         return any(rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))

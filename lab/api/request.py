@@ -127,6 +127,24 @@ def check_dry_run(call: Call, kind: str) -> None:
         raise errors.invalid(kind, "meta.k8s.io", "", [Cause("FieldValueInvalid", "dryRun", message)])
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML whose values are those of JSON: times stay text."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _load_yaml(content: bytes) -> object:
+    """JSON is YAML, and most clients send it; json is many times faster."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return yaml.load(content, _Yaml)  # noqa: S506 - a SafeLoader
+
+
 def _mapping(value: object) -> Obj:
     if not isinstance(value, dict):
         raise errors.bad_request("couldn't get version/kind; json parse error: the body is not an object")
@@ -141,7 +159,7 @@ def read_body(call: Call) -> Obj:
     if kind not in BODIES:
         raise errors.unsupported_media_type(kind, BODIES)
     try:
-        value = yaml.safe_load(call.body) if kind == "application/yaml" else json.loads(call.body)
+        value = _load_yaml(call.body) if kind == "application/yaml" else json.loads(call.body)
     except (ValueError, yaml.YAMLError) as problem:
         text = str(problem).partition("\n")[0]
         raise errors.bad_request(f"the object provided is unrecognized (must be of type object): {text}") from None
@@ -161,7 +179,7 @@ def read_patch(call: Call) -> object:
     """The document of a patch: a list for JSON patch, else a dict. Raises ApiError 400."""
     try:
         if call.content_type == APPLY_PATCH:
-            return _mapping(yaml.safe_load(call.body))
+            return _mapping(_load_yaml(call.body))
         value = json.loads(call.body)
     except (ValueError, yaml.YAMLError) as problem:
         raise errors.bad_request(f"error decoding patch: {str(problem).partition(chr(10))[0]}") from None

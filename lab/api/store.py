@@ -115,11 +115,14 @@ class _Shelf:
 class Store:
     """See the module. Keys are resource keys ("pods", "deployments.apps")."""
 
-    def __init__(self) -> None:
-        self.version = 1
+    def __init__(self, version: int = 1) -> None:
+        """`version` is the first resourceVersion. Above 1, older ones count as forgotten: a server that starts anew
+        with a number above those of its past life makes clients that kept one list again instead of waiting for ever.
+        """
+        self.version = version
         self._shelves: dict[str, _Shelf] = {}
         self._subscriptions: set[Subscription] = set()
-        self._floor = 0
+        self._floor = version if version > 1 else 0
 
     def _shelf(self, key: str) -> _Shelf:
         shelf = self._shelves.get(key)

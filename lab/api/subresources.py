@@ -60,7 +60,7 @@ def _write_scale(core: Core, call: Call, resource: Resource) -> web.Response:
     request.check_dry_run(call, "UpdateOptions")
     live = core.objects.require(resource, call.namespace, call.name)
     paths = ScalePaths.of(resource)
-    options = handlers.options_of(call)
+    options = handlers.options_of(core, call)
     if call.content_type == request.APPLY_PATCH:
         outcome = _apply_scale(core, call, resource, options, paths)
     else:
@@ -183,7 +183,7 @@ def _finalize(core: Core, call: Call, resource: Resource) -> web.Response:
         raise errors.conflict(resource.plural, resource.group, call.name, errors.STALE)
     changed = metadata.clone(live)
     changed["spec"]["finalizers"] = (body.get("spec") or {}).get("finalizers") or []
-    outcome = core.objects.update(resource, live, changed, handlers.options_of(call), "finalize")
+    outcome = core.objects.update(resource, live, changed, handlers.options_of(core, call), "finalize")
     core.ledger.record(call, outcome.obj, core.objects.now())
     return respond(outcome.obj)
 

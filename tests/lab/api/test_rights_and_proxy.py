@@ -134,3 +134,29 @@ def test_an_unknown_service_or_port_is_named(admin: httpx.Client, service: str) 
     assert admin.get(f"{service}/nothing/proxy/").status_code == 404
     answer = admin.get(f"{service}/metrics:mail/proxy/")
     assert (answer.status_code, answer.json()["reason"]) == (503, "ServiceUnavailable")
+
+
+def test_nobody_grants_rights_that_they_do_not_hold(admin: httpx.Client, viewer: httpx.Client, namespace: str) -> None:
+    path = f"{RBAC}/namespaces/{namespace}"
+    may_write_roles = {
+        "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["roles", "rolebindings"],
+        "verbs": ["create", "get"],
+    }
+    held = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    role = {"metadata": {"name": "clerk"}, "rules": [may_write_roles, held]}
+    admin.post(f"{path}/roles", json=role).raise_for_status()
+    binding = {
+        "metadata": {"name": "clerk"},
+        "roleRef": {**ROLE_REF, "kind": "Role", "name": "clerk"},
+        "subjects": [{"kind": "User", "name": "viewer"}],
+    }
+    admin.post(f"{path}/rolebindings", json=binding).raise_for_status()
+
+    assert viewer.post(f"{path}/roles", json={"metadata": {"name": "same"}, "rules": [held]}).status_code == 201
+    more = {"metadata": {"name": "more"}, "rules": [held, {**held, "resources": ["secrets"]}]}
+    answer = viewer.post(f"{path}/roles", json=more)
+    assert answer.status_code == 403
+    assert 'Resources:["secrets"], Verbs:["get"]' in answer.json()["message"]
+    powerful = {**binding, "metadata": {"name": "more"}, "roleRef": {**ROLE_REF, "name": "cluster-admin"}}
+    assert viewer.post(f"{path}/rolebindings", json=powerful).status_code == 403

@@ -221,3 +221,17 @@ def test_the_ledger_holds_every_accepted_write_and_no_refused_one(admin: httpx.C
     assert found == [("create", "configmaps", "a", "", False), ("patch", "configmaps", "a", "m", True)]
     assert entries[1]["user_agent"] == "portal/1"
     assert len(entries[0]["sha256"]) == 64
+
+
+def test_times_in_yaml_stay_text(admin: httpx.Client, maps: str) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  at: 2025-11-23T15:52:00Z\n"
+    answer = admin.patch(f"{maps}/a", content=text, headers=APPLY, params={"fieldManager": "t"})
+    assert answer.json()["data"] == {"at": "2025-11-23T15:52:00Z"}
+
+
+@pytest.mark.parametrize(
+    "meta", [{"labels": {"a": 1}}, {"labels": ["a"]}, {"finalizers": "x"}, {"ownerReferences": ["x"]}, {"name": 7}]
+)
+def test_metadata_of_the_wrong_type_is_a_bad_request(admin: httpx.Client, maps: str, meta: Json) -> None:
+    answer = admin.post(maps, json={"metadata": {"name": "a", **meta}})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
