@@ -8,10 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from common.clock import now
 from deployments.models import Run
-from deployments.states import RunState
+from deployments.states import ACTIVE, RunState
 from portal.accounts.access import may, role
 from portal.accounts.roles import Role
 from portal.accounts.views import THEMES
@@ -79,15 +80,18 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     who = role(request) if hasattr(request, "user") else None
     if who is None:
         return base
-    states = list(
-        Run.objects.filter(
-            state__in=(RunState.RUNNING, RunState.VERIFYING, RunState.QUEUED, RunState.WAITING_FOR_APPROVAL)
-        ).values_list("state", flat=True)[:100]
-    )
-    waiting = states.count(RunState.WAITING_FOR_APPROVAL)
+    counts = SimpleLazyObject(_counts)
     return base | {
         "role": who.value,
         "nav": navigation(request.path, who),
-        "running_count": len(states) - waiting,
-        "needs_you": waiting if may(who, "deployments.approve_plan") else 0,
+        # asked only by pages that do not know it already
+        "running_count": SimpleLazyObject(lambda: counts["running"]),
+        "needs_you": SimpleLazyObject(lambda: counts["waiting"]) if may(who, "deployments.approve_plan") else 0,
     }
+
+
+def _counts() -> dict[str, int]:
+    """How many runs are at work and how many wait for a second person: one query."""
+    states = list(Run.objects.filter(state__in=[s.value for s in ACTIVE]).values_list("state", flat=True)[:100])
+    waiting = states.count(RunState.WAITING_FOR_APPROVAL.value)
+    return {"running": len(states) - waiting, "waiting": waiting}

@@ -88,6 +88,13 @@ def chip(word: str, fact: str = "", size: str = "") -> SafeString:
 
 @register.filter
 @stringfilter
+def anchor(word: str) -> str:
+    """The fragment of a word's group: ``waiting-for-approval``."""
+    return word.replace("_", "-")
+
+
+@register.filter
+@stringfilter
 def label(word: str) -> str:
     """The word as people read it."""
     return shown(word).label

@@ -18,12 +18,12 @@
     : s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`;
   const length = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m ${pad(s % 60)} s`
     : s < 86_400 ? `${Math.floor(s / 3600)} h ${pad(Math.floor(s % 3600 / 60))} m` : `${Math.floor(s / 86_400)} d ${Math.floor(s % 86_400 / 3600)} h`;
-  const PHRASE = { ago: (s) => `${rough(s)} ago`, for: rough, elapsed: (s) => length(Math.max(1, s)) };
+  const PHRASE = { ago: (s) => `${rough(s)} ago`, for: rough, elapsed: length };
 
   function ages() {
     const moment = now();
     for (const node of all("[data-observed-at]")) {
-      const text = PHRASE[node.dataset.age || "ago"](Math.max(0, Math.floor((moment - node.dataset.observedAt) / 1000)));
+      const text = PHRASE[node.dataset.age || "ago"](Math.max(1, Math.floor((moment - node.dataset.observedAt) / 1000)));
       if (node.textContent !== text) node.textContent = text;
     }
     for (const bar of all("progress[data-from]")) {

@@ -1,0 +1,359 @@
+"""Plans and runs: the catalogue, the click, the plan, the run, its log. Opens no connection to a cluster (design §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from common.clock import now
+from deployments import services
+from deployments.catalogue import registry
+from deployments.engine.document import load
+from deployments.errors import Refusal, TargetBusy
+from deployments.models import Lock, LogLine, Plan, PlanRequest, Run
+from deployments.states import ACTIVE, RequestState, RunState
+from portal.accounts.access import READ, WRITE, lowest, may, member, requires, role
+from portal.accounts.roles import Role
+from portal.checklists.models import Item
+from portal.checklists.services import item_of_context, link_run
+from portal.times import second
+from portal.views.common import PAGE, back, key_of, new_key, older, page_number, see_other
+from portal.views.planview import PlanView, plan_view
+from portal.views.runview import Log, log_view, run_view
+from portal.words import shown
+
+#: lines sent with every change of a run; a page that missed more asks for the rest
+TAIL = 60
+#: lines on a page; the raw log has all of them
+LINES = 3000
+
+
+def phase_url(card: Any) -> str:
+    """The page of a phase."""
+    return reverse("phase", args=(card.number, card.key))
+
+
+def item_link(item: Item | None) -> Item | None:
+    """An item with its phase, for the breadcrumb."""
+    return Item.objects.select_related("phase").get(pk=item.pk) if item is not None else None
+
+
+# -- asking for a plan ---------------------------------------------------------------------------------------------
+
+
+@requires("deployments.make_plan", WRITE)
+def plan_item(request: HttpRequest, pk: int) -> HttpResponse:
+    """The click on an item's remedy."""
+    item = get_object_or_404(Item, pk=pk, retired=False)
+    slug = request.POST.get("action", "")
+    if slug not in item.remedies:
+        raise Http404(f"{slug} is not a remedy of this item.")
+    return _ask_plan(request, slug, {}, f"item:{item.pk}", reverse("item", args=(pk,)))
+
+
+@requires("deployments.make_plan", WRITE)
+def plan_action(request: HttpRequest, slug: str) -> HttpResponse:
+    """The click on an action of the catalogue, with its parameters."""
+    params = {key.removeprefix("p-"): value for key, value in request.POST.items() if key.startswith("p-") and value}
+    return _ask_plan(request, slug, params, "", reverse("actions"))
+
+
+def _ask_plan(request: HttpRequest, slug: str, params: dict[str, str], context: str, home: str) -> HttpResponse:
+    try:
+        wish = services.request_plan(member(request), slug, params, context, key_of(request))
+    except (Refusal, LookupError, ValueError) as refusal:
+        messages.error(request, str(refusal), extra_tags="failing")
+        return redirect(home)
+    return see_other(reverse("plan-request", args=(wish.pk,)))
+
+
+def wish_of(pk: str) -> dict[str, Any] | None:
+    """What the page of a plan request shows."""
+    wish = PlanRequest.objects.select_related("requested_by").filter(pk=pk).first()
+    if wish is None:
+        return None
+    try:
+        title = registry.get(wish.action).title
+    except LookupError:
+        title = wish.action
+    item = item_of_context(wish.context)
+    words = {RequestState.QUEUED: "queued", RequestState.PLANNING: "planning", RequestState.FAILED: "failed"}
+    waiting = "Reading the cluster and asking the API server what each write would change. Nothing is changed."
+    return {
+        "wish": {
+            "id": wish.pk,
+            "title": title,
+            "word": words.get(RequestState(wish.state), "planning"),
+            "sentence": wish.sentence or waiting,
+            "at": wish.requested_at,
+            "back": reverse("item", args=(item.pk,)) if item else reverse("actions"),
+            "plan_url": f"{reverse('plan', args=(wish.plan_id,))}?request={wish.pk}" if wish.plan_id else "",
+        }
+    }
+
+
+@requires("deployments.make_plan")
+def plan_request(request: HttpRequest, pk: str) -> HttpResponse:
+    """A plan being made; once it is there, its page."""
+    found = wish_of(pk)
+    if found is None:
+        raise Http404("There is no such request.")
+    if found["wish"]["plan_url"]:
+        return redirect(found["wish"]["plan_url"])
+    return render(request, "pages/plan_request.html", found | {"topics": [f"plan:{pk}"]})
+
+
+# -- the plan --------------------------------------------------------------------------------------------------------
+
+
+@requires("deployments.view_run")
+def plan(request: HttpRequest, digest: str) -> HttpResponse:
+    """``/plans/<hash>/``: exactly what would be done."""
+    found = get_object_or_404(Plan, hash=digest)
+    wish = _wish(found, request.GET.get("request", ""))
+    context = wish.context if wish else ""
+    return render(request, "pages/plan.html", plan_context(found, role(request), context))
+
+
+def _wish(found: Plan, pk: str) -> PlanRequest | None:
+    """The request this plan was opened from, else its newest."""
+    wishes = found.requests.order_by("-requested_at")
+    return (wishes.filter(pk=pk).first() if pk else None) or wishes.first()
+
+
+def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "") -> dict[str, Any]:
+    """What the page of a plan shows to a role."""
+    view = plan_view(found)
+    item = item_of_context(context)
+    locks = load(found.document).locks
+    lock = Lock.objects.filter(target_key__in=locks).select_related("run").order_by("at").first()
+    waiting = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).first()
+    return {
+        "plan": view,
+        "item": item_link(item),
+        "plan_context": context,
+        "refusal": refusal,
+        "blocked_by_run": lock.run if lock else None,
+        "waiting_run": waiting,
+        "off_why": _off(view, who, lock.run if lock else None),
+        "run_text": "Run this plan",
+        "idempotency_key": new_key(),
+    }
+
+
+def needs_approval(view: PlanView) -> bool:
+    """Whether a second person must say yes first (design §6)."""
+    return view.tier == 3 or (view.tier == 2 and bool(settings.PORTAL_PRODUCTION))
+
+
+def _off(view: PlanView, who: Role | None, holder: Run | None) -> str:
+    """Why the button is off; empty when it is on."""
+    permission = f"deployments.run_tier{view.tier}"
+    if not may(who, permission):
+        return f"Off: needs role {lowest(permission)}."
+    if view.moved:
+        return "Off: the cluster has moved since. Make a new plan."
+    if needs_approval(view):
+        return f"Off: tier {view.tier} plans need a second person's approval."
+    unmet = sum(not pre.met for pre in view.preconditions)
+    if unmet:
+        return f"Off: {unmet} of {len(view.preconditions)} preconditions unmet."
+    return f"Off until run {holder.number} ends." if holder is not None else ""
+
+
+@requires("deployments.make_plan", WRITE)
+def run_plan(request: HttpRequest, digest: str) -> HttpResponse:
+    """Run exactly this plan. The service asks again for every right and precondition."""
+    found = get_object_or_404(Plan, hash=digest)
+    who, context = role(request), request.POST.get("context", "")[:80]
+    missing = _unconfirmed(request, plan_view(found))
+    if missing:
+        return render(request, "pages/plan.html", plan_context(found, who, context, missing), status=422)
+    try:
+        run = services.start_run(member(request), found.hash, key_of(request), context)
+    except TargetBusy as busy:
+        messages.error(request, str(busy), extra_tags="degraded")
+        return see_other(reverse("run", args=(busy.run.pk,)))
+    except Refusal as refusal:
+        return render(request, "pages/plan.html", plan_context(found, who, context, str(refusal)), status=409)
+    item = item_of_context(context)
+    if item is not None:
+        link_run(member(request), run, item)
+    return see_other(reverse("run", args=(run.pk,)))
+
+
+def _unconfirmed(request: HttpRequest, view: PlanView) -> str:
+    """What a tier asks a person to do before the click counts."""
+    if view.tier == 2 and request.POST.get("understood") != "yes":
+        return "Say first that you know what this interrupts."
+    return ""
+
+
+# -- runs ----------------------------------------------------------------------------------------------------------
+
+
+def find_run(pk: str) -> Run | None:
+    """A run with what its page needs."""
+    return Run.objects.select_related("plan", "requested_by", "undo_of").filter(pk=pk).first()
+
+
+def run_context(run: Run, who: Role | None, at: datetime) -> dict[str, Any]:
+    """What the live parts of a run's page show to a role."""
+    return {
+        "run": run_view(run, list(run.steps.all()), at),
+        "may_cancel": may(who, "deployments.cancel_run"),
+        "cancel_role": lowest("deployments.cancel_run"),
+    }
+
+
+def _log(run: Run, lines: list[LogLine]) -> Log:
+    titles = [step.spec.title for step in load(run.plan.document).steps]
+    last = run.line_count
+    if not lines:
+        return log_view([], titles, last)
+    before = run.lines.filter(number__lt=lines[0].number, step_index__gte=0).order_by("-number")
+    begun = before.values_list("step_index", flat=True).first() if lines[0].number > 1 else None
+    return log_view(lines, titles, last, -1 if begun is None else begun)
+
+
+def log_tail(run: Run) -> Log:
+    """The newest lines of a run."""
+    return _log(run, list(run.lines.order_by("-number")[:TAIL])[::-1])
+
+
+@requires("deployments.view_run")
+def run(request: HttpRequest, pk: str) -> HttpResponse:
+    """``/runs/<ulid>/``: evidence before and now, steps, log."""
+    found = find_run(pk)
+    if found is None:
+        raise Http404("There is no such run.")
+    context = run_context(found, role(request), now())
+    tied = Item.objects.select_related("phase").filter(run_items__run=found).first()
+    context |= {
+        "log": _log(found, list(found.lines.order_by("-number")[:LINES])[::-1]),
+        "item": tied,
+        "topics": [f"run:{found.pk}"],
+    }
+    return render(request, "pages/run.html", context)
+
+
+@requires("deployments.view_run")
+def log_text(request: HttpRequest, pk: str) -> HttpResponseBase:
+    """The whole log as text."""
+    found = get_object_or_404(Run, pk=pk)
+    response = StreamingHttpResponse(_text(found), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'inline; filename="run-{found.number}.txt"'
+    return response
+
+
+def _text(run: Run) -> Iterator[str]:
+    for line in run.lines.order_by("number").iterator(1000):
+        yield f"{line.number:>5} {second(line.at)} {line.level:<5} {line.text}\n"
+
+
+@requires("deployments.view_run")
+def log_lines(request: HttpRequest, pk: str) -> HttpResponse:
+    """The lines after ``?after=``, grouped as on the page: what a page asks for that missed some."""
+    found = find_run(pk)
+    raw = request.GET.get("after", "0")
+    if found is None or not raw.isdecimal() or len(raw) > 9:
+        raise Http404("There are no such lines.")
+    lines = list(found.lines.filter(number__gt=int(raw)).order_by("number")[:LINES])
+    return render(request, "parts/log_groups.html", {"log": _log(found, lines)})
+
+
+@requires("deployments.cancel_run", WRITE)
+def cancel(request: HttpRequest, pk: str) -> HttpResponse:
+    """Ask a run to stop: between steps and inside waits."""
+    found = get_object_or_404(Run, pk=pk)
+    try:
+        services.cancel_run(member(request), found)
+    except Refusal as refusal:
+        messages.error(request, str(refusal), extra_tags="degraded")
+    return back(request, reverse("run", args=(pk,)))
+
+
+@requires("deployments.view_run")
+def runs(request: HttpRequest) -> HttpResponse:
+    """``/runs/?state=&action=&actor=``: newest first."""
+    state, action = request.GET.get("state", ""), request.GET.get("action", "")[:80]
+    actor, page = request.GET.get("actor", "")[:150], page_number(request)
+    wanted = Q()
+    if state in set(RunState):
+        wanted &= Q(state=state)
+    if action:
+        wanted &= Q(action=action)
+    if actor:
+        wanted &= Q(requested_by__username__icontains=actor)
+    found = list(
+        Run.objects.filter(wanted).select_related("plan", "requested_by")[(page - 1) * PAGE : page * PAGE + 1]
+    )
+    context = {
+        "rows": [_row(each) for each in found[:PAGE]],
+        "total": Run.objects.count(),
+        "active": Run.objects.filter(state__in=[s.value for s in ACTIVE]).count(),
+        "states": [(s.value, shown(s.value).label) for s in RunState],
+        "actions": [(a.slug, a.title) for a in registry.all_actions()],
+        "state": state,
+        "action": action,
+        "actor": actor,
+        "filtered": bool(state or action or actor),
+        "more": older(request, page, len(found) > PAGE),
+        "topics": [f"run:{each.pk}" for each in found[:PAGE] if RunState(each.state) in ACTIVE],
+    }
+    return render(request, "pages/runs.html", context)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    ended = run.finished_at
+    began = run.started_at or run.requested_at
+    return {
+        "id": run.pk,
+        "number": run.number,
+        "title": run.plan.title,
+        "state": run.state,
+        "sentence": run.sentence,
+        "requested_by": run.requested_by.get_username(),
+        "requested_at": run.requested_at,
+        "started_at": run.started_at,
+        "elapsed_seconds": (ended - began).total_seconds() if ended else None,
+    }
+
+
+# -- the catalogue -------------------------------------------------------------------------------------------------
+
+
+@requires("deployments.view_run", READ)
+def actions(request: HttpRequest) -> HttpResponse:
+    """``/actions/``: what this portal can do."""
+    who = role(request)
+    latest: dict[str, Run] = {}
+    for each in Run.objects.order_by("-requested_at")[:200]:
+        latest.setdefault(each.action, each)
+    shown_actions = [
+        {
+            "slug": action.slug,
+            "title": action.title,
+            "tier": action.tier,
+            "summary": action.summary,
+            "undo": action.undo,
+            "rules": [f"{' '.join(rule.verbs)} {rule.resource}" for rule in action.rules],
+            "fields": registry.fields(action),
+            "allowed": may(who, "deployments.make_plan"),
+            "needs": lowest("deployments.make_plan"),
+            "last_run": latest.get(action.slug),
+            "key": new_key(),
+        }
+        for action in registry.all_actions()
+    ]
+    return render(request, "pages/actions.html", {"actions": shown_actions})
+
+

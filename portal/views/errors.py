@@ -1,0 +1,38 @@
+"""The error pages. The 500 page renders nothing that could fail a second time."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from portal.accounts.access import role
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 - Django's shape
+    """400."""
+    sentence = "The address or the form could not be read. Go back and try again."
+    return _plain("This request makes no sense", sentence, 400)
+
+
+def denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403 from below the views: a service refused, or the form's token was missing."""
+    sentence = str(exception or "") or "Your role may not do this."
+    return _plain("Not allowed", sentence, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 - Django's shape
+    """404, in the frame for members, bare for strangers (who must not learn what exists)."""
+    if hasattr(request, "user") and role(request) is not None:
+        return render(request, "pages/404.html", status=404)
+    return _plain("Nothing is at this address", "It may have been retired, or the link is cut short.", 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's shape
+    """500."""
+    sentence = "The portal broke, not your cluster. Nothing was changed by this page. Try again in a minute."
+    return _plain("Something broke here", sentence, 500)
+
+
+def _plain(title: str, sentence: str, status: int) -> HttpResponse:
+    return HttpResponse(render_to_string("plain_error.html", {"title": title, "sentence": sentence}), status=status)

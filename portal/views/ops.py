@@ -1,0 +1,121 @@
+"""Probes, audit trail, connections: what whoever runs this portal looks at."""
+
+from __future__ import annotations
+
+import json
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from common.clock import now
+from common.models import AuditEvent, broken_links
+from common.publish import client
+from common.redaction import visible
+from monitoring.models import Source
+from portal.accounts.access import public, requires
+from portal.accounts.roles import Role
+from portal.checklists.models import Project
+from portal.checklists.selectors.status import source_rows
+from portal.views.common import PAGE, older, page_number, source_topics
+
+_ROLES = {
+    Role.VIEWER: "reads everything but the audit trail",
+    Role.OPERATOR: "asks for readings, attests, makes plans, runs tiers 0 to 2, cancels",
+    Role.APPROVER: "approves the plans of others, makes plans, attests",
+    Role.ADMIN: "all of it, runs tier 3 after a second person, imports reports, reads the audit trail",
+}
+
+
+@public()
+def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - a view
+    """The process answers. Asks nobody else, so that a slow database does not restart it."""
+    return HttpResponse("ok\n", content_type="text/plain; charset=utf-8")
+
+
+@public()
+def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
+    """200 while the database answers. Redis is reported and not required: pages serve without it."""
+    found = {"database": _database(), "redis": _redis()}
+    return JsonResponse(found, status=200 if found["database"] == "ok" else 503)
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "no answer"
+    return "ok"
+
+
+def _redis() -> str:
+    try:
+        client().ping()
+    except (redis.RedisError, OSError):
+        return "no answer"
+    return "ok"
+
+
+@requires("checklists.manage_project")
+def audit_trail(request: HttpRequest) -> HttpResponse:
+    """``/audit/``: newest first; ``?check=1`` verifies the whole chain."""
+    actor, subject = request.GET.get("actor", "")[:150], request.GET.get("object", "")[:300]
+    page = page_number(request)
+    rows = AuditEvent.objects.order_by("-seq")
+    if actor:
+        rows = rows.filter(actor__icontains=actor)
+    if subject:
+        rows = rows.filter(object__icontains=subject)
+    found = list(rows[(page - 1) * PAGE : page * PAGE + 1])
+    shown = [
+        {"seq": r.seq, "at": r.at, "actor": r.actor, "verb": r.verb, "object": r.object, "hash": r.hash}
+        | {"detail": r.detail, "shown_detail": visible(json.dumps(r.detail, ensure_ascii=False), 400)}
+        for r in found[:PAGE]
+    ]
+    checked = request.GET.get("check") == "1"
+    context = {
+        "rows": shown,
+        "total": AuditEvent.objects.count(),
+        "actor": actor,
+        "object": subject,
+        "checked": checked,
+        "broken": broken_links() if checked else [],
+        "more": older(request, page, len(found) > PAGE),
+    }
+    return render(request, "pages/audit.html", context)
+
+
+@requires("checklists.view_board")
+def connections(request: HttpRequest) -> HttpResponse:
+    """``/settings/``: every source, which identity and address won, and what this installation is."""
+    cluster = settings.PORTAL_CLUSTER
+    rows = list(Source.objects.filter(cluster=cluster))
+    sources = source_rows(cluster, rows, now())
+    answering = sum(source.word == "verified" for source in sources)
+    context = {
+        "headline": f"{answering} of {len(sources)} sources answer",
+        "sources": sources,
+        "one_identity": not settings.PORTAL_WRITE_KUBECONFIG,
+        "about": _about(rows),
+        "roles": [(role.value, text) for role, text in _ROLES.items()],
+        "topics": source_topics(sources),
+    }
+    return render(request, "pages/settings.html", context)
+
+
+def _about(rows: list[Source]) -> list[tuple[str, str]]:
+    engine = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(connection.vendor, connection.vendor)
+    prometheus = next((row.version for row in rows if row.name == "prometheus" and row.version), "not read yet")
+    loaded = Project.objects.order_by("pk").first()
+    return [
+        ("Version", settings.VERSION),
+        ("Cluster", f"{settings.PORTAL_CLUSTER}{' (the embedded lab)' if settings.PORTAL_LAB else ''}"),
+        ("Project", loaded.title if loaded else "none is loaded"),
+        ("Database", engine),
+        ("Redis", "answers" if _redis() == "ok" else "does not answer; pages refresh every 2 s instead"),
+        ("Prometheus engine", prometheus),
+        ("Times", "all in UTC"),
+    ]

@@ -1,0 +1,219 @@
+"""A stored plan as its page shows it. Pure: rows in, plain values out; what to hide was decided before it was stored."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from deployments.catalogue.action import Blast, CheckSpec, Precondition
+from deployments.engine.document import PlannedStep, load
+from deployments.models import Plan
+from monitoring.checks import registry as checks
+
+_TIER = ("changes nothing", "reversible", "disruptive", "destructive")
+_MAX_LINES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a diff: ``kind`` is add, del, same or fold; ``marked`` is the part that changed."""
+
+    kind: str
+    lead: str
+    marked: str = ""
+    tail: str = ""
+    old: int | None = None
+    new: int | None = None
+
+    @property
+    def text(self) -> str:
+        return self.lead + self.marked + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that a step writes."""
+
+    name: str
+    tags: tuple[str, ...]
+    added: int
+    removed: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One rule the writing identity needs."""
+
+    text: str
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """Everything on the page of a plan but who looks at it."""
+
+    hash: str
+    short: str
+    action: str
+    title: str
+    tier: int
+    created_at: datetime
+    compared_at: datetime | None
+    moved: str
+    summary: str
+    managed_by: str
+    git_way: str
+    steps: tuple[Any, ...]
+    changes: tuple[Change, ...]
+    commands: tuple[str, ...]
+    blast: tuple[tuple[int, str], ...]
+    blast_sentence: str
+    preconditions: tuple[Precondition, ...]
+    checks: tuple[dict[str, str], ...]
+    hold_seconds: int
+    undo: str
+    rights: tuple[Right, ...]
+    rights_sentence: str
+    say: str
+    one_identity: bool
+    targets: tuple[str, ...]
+
+
+def plan_view(plan: Plan) -> PlanView:
+    """The page's values. :raises msgspec.ValidationError: stored by another version."""
+    document = load(plan.document)
+    changes = tuple(_change(step) for step in document.steps if step.diff or step.refused)
+    rights = tuple(_right(row) for row in plan.rights)
+    allowed = sum(right.allowed for right in rights)
+    steps = tuple(step.spec for step in document.steps)
+    return PlanView(
+        hash=plan.hash,
+        short=plan.hash[:8],
+        action=plan.action,
+        title=plan.title,
+        tier=plan.tier,
+        created_at=plan.created_at,
+        compared_at=plan.compared_at,
+        moved=plan.moved,
+        summary=document.summary,
+        managed_by=document.managed_by,
+        git_way=document.git_way,
+        steps=steps,
+        changes=changes,
+        commands=tuple(step.command for step in document.steps if step.command),
+        blast=_blast(document.blast),
+        blast_sentence=document.blast.sentence,
+        preconditions=tuple(msgspec.convert(plan.preconditions, list[Precondition])),
+        checks=tuple({"title": spec.title, "expected": expected(spec)} for spec in document.verification.checks),
+        hold_seconds=document.verification.hold_seconds,
+        undo=document.undo,
+        rights=rights,
+        rights_sentence=f"{allowed} of {len(rights)} allowed",
+        say=f"{_count(len(changes), 'change')}, {_count(len(steps), 'step')}, {_TIER[plan.tier]}.",
+        one_identity=document.one_identity,
+        targets=tuple(target_name(key) for key in document.locks),
+    )
+
+
+def target_name(key: str) -> str:
+    """``Kind name`` of a target key ``cluster/group/Kind/namespace/name``."""
+    parts = key.split("/")
+    return f"{parts[-3]} {parts[-1]}" if len(parts) >= 4 else key
+
+
+def expected(spec: CheckSpec) -> str:
+    """What a check of the verification wants to read; empty for a type this version does not know."""
+    try:
+        return checks.get(spec.type).expected(checks.parse(spec.type, spec.params))
+    except (LookupError, ValueError):
+        return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _blast(blast: Blast) -> tuple[tuple[int, str], ...]:
+    rows = [("created", blast.created), ("changed", blast.changed), ("deleted", blast.deleted)]
+    return tuple((len(names), f"{word}: {', '.join(names)}" if names else word) for word, names in rows)
+
+
+def _right(row: Mapping[str, Any]) -> Right:
+    missing = row.get("missing") or []
+    where = f"{row.get('namespace') or 'cluster'}/{row.get('name', '')}"
+    return Right(f"{' '.join(missing or row.get('verbs', ()))} {row.get('resource', '')} {where}", not missing)
+
+
+def _change(step: PlannedStep) -> Change:
+    spec = step.spec
+    lines = list(_lines(step.diff))
+    if step.refused:
+        lines.append(Line("fold", f"the API server refused the dry run: {step.refused}"))
+    if step.folded:
+        lines.append(Line("fold", f"{_count(step.folded, 'field')} that the server keeps itself: not shown"))
+    return Change(
+        name=f"{spec.ref.kind}/{spec.name}",
+        tags=tuple(filter(None, (spec.how, spec.namespace))),
+        added=sum(line.kind == "add" for line in lines),
+        removed=sum(line.kind == "del" for line in lines),
+        lines=tuple(lines[:_MAX_LINES]),
+    )
+
+
+def _lines(diff: Iterable[Mapping[str, Any]]) -> Iterable[Line]:
+    """Field-level differences as lines, grouped under their parent's path."""
+    parent = None
+    for change in diff:
+        head, leaf = _split(str(change["path"]))
+        if head != parent:
+            parent = head
+            yield Line("fold", head or "whole object")
+        before, after = _shown(change["before"]), _shown(change["after"])
+        lead = f"{leaf}: "
+        if before is not None and after is not None:
+            start, end_before, end_after = _middle(before, after)
+            yield Line("del", lead + before[:start], before[start:end_before], before[end_before:])
+            yield Line("add", lead + after[:start], after[start:end_after], after[end_after:])
+        elif after is not None:
+            yield Line("add", lead + after)
+        elif before is not None:
+            yield Line("del", lead + before)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A path as parent and leaf: ``spec.source.helm.values:grafana.x`` → (…, ``x``); a quoted key stays whole."""
+    if path.endswith('"]') and '["' in path:
+        head, _, leaf = path.rpartition('["')
+        return head, leaf.removesuffix('"]')
+    head, _, leaf = path.rpartition(".")
+    if ":" in leaf:
+        outer, _, leaf = leaf.rpartition(":")
+        head = f"{head}.{outer}" if head else outer
+    return head, leaf
+
+
+def _shown(value: Any) -> str | None:
+    """A leaf as text. A keyed hash is a secret: it is shown as dots."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return "••••••••" if value.startswith("hmac:") else value
+    return "true" if value is True else "false" if value is False else str(value)
+
+
+def _middle(before: str, after: str) -> tuple[int, int, int]:
+    """Where two texts begin to differ and where their common end begins, cut at word borders."""
+    start = len(os.path.commonprefix([before, after]))
+    while start and (before[start - 1].isalnum() or after[start - 1].isalnum()):
+        start -= 1
+    rest_before, rest_after = before[start:], after[start:]
+    tail = len(os.path.commonprefix([rest_before[::-1], rest_after[::-1]]))
+    while tail and rest_before[-tail].isalnum():
+        tail -= 1
+    return start, len(before) - tail, len(after) - tail
