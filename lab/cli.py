@@ -1,7 +1,7 @@
 """The lab's command: one process with the API server, the controllers and the services around them.
 
-It refuses to start with DJANGO_DEBUG=0 unless PORTAL_LAB=1 says so, because it is a stand-in for a cluster and must not be
-taken for one in production. SIGTERM and SIGINT end it.
+It refuses to start with DJANGO_DEBUG=0 unless PORTAL_LAB=1 says so, because it is a stand-in for a cluster and must not
+be taken for one in production. SIGTERM and SIGINT end it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scenario", choices=NAMES, default="grafana-broken")
     made.add_argument("--port", type=int, default=0, help="API server's port; 0 chooses a free one")
     made.add_argument("--kubeconfig", type=Path, default=Path(".phaseboard/lab/kubeconfig"), help="file to write")
-    made.add_argument(
-        "--speed", type=float, default=1.0, help="factor on the controllers' durations; 0.1 is ten times faster"
-    )
+    made.add_argument("--speed", type=float, default=1.0, help="factor on all durations; 0.1 is ten times faster")
     made.add_argument("--seed", type=int, default=1, help="seed of the random names")
     made.add_argument("--against", type=Path, help="kubeconfig of a real API server to run the scenario against")
     made.add_argument("--external-controllers", choices=("auto", "yes", "no"), default="auto")

@@ -1,7 +1,7 @@
 """Starts and stops the parts of one lab: API server (own or real), scenario, caches, controllers, services.
 
-The order at the start is what makes it quick: the scenario is built settled, seeded in one go, and only then watched, so
-that the controllers find nothing to do.
+The order at the start is what makes it quick: the scenario is built settled, seeded in one go, and only then watched,
+so that the controllers find nothing to do.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ class Lab:
 
     async def _follow(self, built: Built, external: bool) -> None:
         assert self._client is not None
-        from lab.services import RESOURCES as served
+        from lab.services import RESOURCES
 
-        self._cache = Cache(self._client, (*FOLLOWED, *served))
+        self._cache = Cache(self._client, (*FOLLOWED, *RESOURCES))
         await self._cache.start()
         logs = Logs(self._client, push=self._server is not None)
         if self._kubelet_server is not None:
@@ -166,6 +166,12 @@ class Lab:
         await self._open_services()
         if self.against and self.controllers and self.load:
             await self._converge()
+
+    def _repository(self, built: Built) -> Repository:
+        """Git as a folder: the given one as it is, or one beside the kubeconfig, written anew."""
+        if self.git:
+            return Repository(built.files, self.git)
+        return Repository(built.files, self.kubeconfig.with_name(self.kubeconfig.name + ".git"), anew=True)
 
     async def _open_services(self) -> None:
         from lab.services import Services

@@ -163,7 +163,7 @@ class Client:
     def serves(self, key: str) -> bool:
         return key in self._shared.resources
 
-    def keys(self) -> list[str]:
+    def served(self) -> list[str]:
         """The keys of all resources that the server serves."""
         return list(self._shared.resources)
 

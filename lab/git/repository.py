@@ -6,6 +6,7 @@ The files live in a folder when the lab is given one (a person edits "Git" and r
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ def shipped_files() -> dict[str, str]:
 class Repository:
     """Files of one branch. With a folder, the folder is the truth and is read anew at every use."""
 
-    def __init__(self, files: dict[str, str], folder: Path | None = None) -> None:
+    def __init__(self, files: dict[str, str], folder: Path | None = None, *, anew: bool = False) -> None:
         self._files = files
         self._folder = folder
-        if folder and not folder.exists():
+        if folder and (anew or not folder.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
             self._write(folder)
 
     def _write(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Loads a built scenario into a real API server.
 
-Only what people and Argo CD would create is written; what controllers make of it (ReplicaSets, pods, endpoints, volumes)
-is left to the controllers of that server and of the lab. What the server does not know is left out and named.
+Only what people and Argo CD would create is written; what controllers make of it (ReplicaSets, pods, endpoints,
+volumes) is left to the controllers of that server and of the lab. What the server does not know is left out and named.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Loader:
         end = loop.time() + _CRD_SECONDS
         while loop.time() < end:
             await self.client.discover()
-            if all(any(key.endswith(f".{group}") for key in self.client.keys()) for group in groups):
+            if all(any(key.endswith(f".{group}") for key in self.client.served()) for group in groups):
                 return
             await asyncio.sleep(0.3)
 

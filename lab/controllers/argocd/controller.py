@@ -6,6 +6,7 @@ here is a merge patch of the same object that people patch, as in life.
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -125,7 +126,7 @@ class ApplicationController(Controller):
     # -- operations ----------------------------------------------------------------------------------------------
 
     async def _operate(self, app: Object) -> float | None:
-        state = (app.get("status") or {}).get("operationState")
+        state = copy.deepcopy((app.get("status") or {}).get("operationState"))
         if state is None or autosync.completed(state):
             await self._begin(app)
             return self.world.seconds(_SYNC_SECONDS)

@@ -1,8 +1,7 @@
 """The kubelet's HTTPS endpoint for a real API server: container logs, and nothing else.
 
-A real API server proxies `pods/log` to the node's kubelet. All nodes of the lab are served here, told apart by nothing:
-a log is found by namespace, pod and container. The certificate is self-signed; API servers do not verify kubelets unless
-they are told to.
+A real API server proxies `pods/log` to the node's kubelet. All nodes of the lab are served here; a log is found by
+namespace, pod and container. The certificate is self-signed; API servers do not verify kubelets unless told to.
 """
 
 from __future__ import annotations
