@@ -71,11 +71,11 @@ def _whole_number(spec: Obj, name: str) -> Iterator[Cause]:
         yield _invalid(f"spec.{name}", value, "must be greater than or equal to 0")
 
 
-def _pod_spec(spec: Any, path: str) -> Iterator[Cause]:
+def _pod_spec(spec: Any, path: str, claims: frozenset[Any] = frozenset()) -> Iterator[Cause]:
     if not isinstance(spec, dict) or not spec.get("containers"):
         yield _required(f"{path}.containers")
         return
-    volumes = {each.get("name") for each in spec.get("volumes") or []}
+    volumes = claims | {each.get("name") for each in spec.get("volumes") or []}
     seen: set[str] = set()
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or []):
@@ -87,7 +87,7 @@ def _pod_spec(spec: Any, path: str) -> Iterator[Cause]:
             seen.add(name)
 
 
-def _container(container: Obj, here: str, volumes: set[Any]) -> Iterator[Cause]:
+def _container(container: Obj, here: str, volumes: frozenset[Any]) -> Iterator[Cause]:
     name = container.get("name")
     if not name:
         yield _required(f"{here}.name")
@@ -135,7 +135,8 @@ def _workload(obj: Obj, old: Obj | None) -> Iterator[Cause]:
             yield _invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
         if old is not None and _spec(old).get("selector") != selector:
             yield _invalid("spec.selector", selector, _IMMUTABLE)
-    yield from _pod_spec((template or {}).get("spec"), "spec.template.spec")
+    claims = frozenset((each.get("metadata") or {}).get("name") for each in spec.get("volumeClaimTemplates") or [])
+    yield from _pod_spec((template or {}).get("spec"), "spec.template.spec", claims)
     restart = ((template or {}).get("spec") or {}).get("restartPolicy")
     if restart not in (None, "Always"):
         text = f'Unsupported value: "{restart}": supported values: "Always"'
@@ -158,7 +159,8 @@ def _stateful_set(obj: Obj, old: Obj | None) -> Iterator[Cause]:
 def _job(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     spec = _spec(obj)
     template = spec.get("template") if isinstance(spec.get("template"), dict) else {}
-    yield from _pod_spec((template or {}).get("spec"), "spec.template.spec")
+    claims = frozenset((each.get("metadata") or {}).get("name") for each in spec.get("volumeClaimTemplates") or [])
+    yield from _pod_spec((template or {}).get("spec"), "spec.template.spec", claims)
     restart = ((template or {}).get("spec") or {}).get("restartPolicy")
     if restart not in ("Never", "OnFailure"):
         text = f'Unsupported value: "{restart}": supported values: "OnFailure", "Never"'
