@@ -66,17 +66,17 @@ def _namespace(document: Document, found: Understood, known: Iterable[str]) -> s
     listed = [resource.name for resource in found.resources if resource.kind.lower() == "namespace" and resource.name]
     if len(listed) == 1:
         return listed[0]
-    named = Counter(name for line in document.lines for name in _NAMESPACE.findall(line[:500]))
+    named: Counter[str] = Counter(name for line in document.lines for name in _NAMESPACE.findall(line[:500]))
     if named:
         return named.most_common(1)[0][0]
-    return next((name for name, _ in Counter(known).most_common(1)), "")
+    return next((name for name, _ in Counter(filter(None, known)).most_common(1)), "")
 
 
 def _application(document: Document, known: Iterable[str]) -> str:
     """The application of the project that the report names most often."""
     counts = {name: sum(line.count(name) for line in document.lines) for name in sorted(set(known)) if name}
-    best = max(counts, key=lambda name: counts[name], default="")
-    return best if best and counts[best] else ""
+    best = max(counts.items(), key=lambda entry: entry[1], default=("", 0))
+    return best[0] if best[1] else ""
 
 
 def judge_all(claims: Iterable[FoundClaim], judge: Judge) -> list[FoundClaim]:

@@ -19,8 +19,8 @@ from portal.management.reading import cluster, nearest, projects, refuse
 
 class Command(BaseCommand):
     help = (
-        "Reads a Markdown report and shows what would be imported; claims are judged by the cluster. Nothing is written "
-        "without --accept; the same report twice changes nothing. Exit code 3: the file or the cluster cannot be used."
+        "Reads a Markdown report and shows what would be imported; claims are judged by the cluster. Nothing is "
+        "written without --accept; the same report twice changes nothing. Exit code 3: it could not run."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
