@@ -32,6 +32,7 @@ class Housekeeping:
         self._core = core
         self._ca = ca_pem.decode()
         self._owned: dict[str, set[tuple[str, str, str]]] = {}  # uid of owner → (resource key, namespace, name)
+        self._waiting: dict[str, tuple[str, str, str]] = {}  # uid of an owner in foreground deletion → where it is
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -66,6 +67,7 @@ class Housekeeping:
         obj = change.after.obj
         self._index(key, change)
         if change.deleted:
+            self._waiting.pop(obj["metadata"]["uid"], None)
             self._owner_gone(obj["metadata"]["uid"])
             if key == "pods":
                 self._core.logs.forget_pod(*change.after.key)
@@ -84,7 +86,8 @@ class Housekeeping:
         finalizers = obj["metadata"].get("finalizers") or []
         if obj["metadata"].get("deletionTimestamp"):
             if "foregroundDeletion" in finalizers:
-                self._delete_dependents(obj["metadata"]["uid"], foreground=True)
+                self._waiting[obj["metadata"]["uid"]] = (key, *change.after.key)
+                self._delete_dependents(obj["metadata"]["uid"])
                 self._maybe_finish_foreground(obj["metadata"]["uid"])
             elif "orphan" in finalizers:
                 self._orphan(key, obj)
@@ -134,10 +137,10 @@ class Housekeeping:
         if not self._owned.get(uid):
             self._owned.pop(uid, None)
 
-    def _delete_dependents(self, uid: str, *, foreground: bool) -> None:
+    def _delete_dependents(self, uid: str) -> None:
         for resource, obj in list(self._dependents(uid)):
             if not obj["metadata"].get("deletionTimestamp"):
-                self._delete(resource, obj, "Foreground" if foreground else "Background")
+                self._delete(resource, obj, "Foreground")
 
     def _delete(self, resource: Resource, obj: Obj, propagation: str) -> None:
         meta = obj["metadata"]
@@ -148,18 +151,13 @@ class Housekeeping:
 
     def _maybe_finish_foreground(self, uid: str) -> None:
         """Let an owner go when no dependent blocks its deletion any more."""
-        owner = next(self._owners(uid), None)
-        if owner is None or any(self._blocks(obj, uid) for _resource, obj in self._dependents(uid)):
+        key, namespace, name = self._waiting.get(uid, ("", "", ""))
+        resource = self._core.registry.by_key(key)
+        if resource is None or any(self._blocks(obj, uid) for _resource, obj in self._dependents(uid)):
             return
-        resource, obj = owner
-        if obj["metadata"].get("deletionTimestamp"):
+        obj = self._core.store.get(key, namespace, name)
+        if obj is not None and obj["metadata"]["uid"] == uid:
             self._drop_finalizer(resource, obj, "foregroundDeletion")
-
-    def _owners(self, uid: str) -> Iterator[tuple[Resource, Obj]]:
-        for resource in self._core.registry.stored():
-            for obj in self._core.store.objects(resource.key):
-                if obj["metadata"]["uid"] == uid and "foregroundDeletion" in (obj["metadata"].get("finalizers") or []):
-                    yield resource, obj
 
     @staticmethod
     def _blocks(obj: Obj, uid: str) -> bool:

@@ -72,7 +72,7 @@ async def handle(core: Core, call: Call, http: web.Request) -> web.StreamRespons
     await _struck(core, call, http, name)
     if core.services is None:
         raise _unavailable("error trying to reach service: connect: connection refused")
-    headers = {key: value for key, value in call.headers.items() if key.lower() not in _DROPPED}
+    headers = {key.lower(): value for key, value in call.headers.items() if key.lower() not in _DROPPED}
     path = "/" + call.path.partition("/proxy")[2].lstrip("/")
     try:
         status, answer_headers, body = await core.services.handle(

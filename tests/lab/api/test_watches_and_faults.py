@@ -172,6 +172,28 @@ def test_a_delay_holds_the_answer_back(admin: httpx.Client, maps: str) -> None:
     assert time.monotonic() - started >= 0.4
 
 
+def test_a_slow_answer_comes_whole_but_late(admin: httpx.Client, maps: str) -> None:
+    big = {"metadata": {"name": "big"}, "data": {"text": "x" * 10_000}}
+    admin.post(maps, json=big).raise_for_status()
+    inject(admin, action="slow", verb="get", resource="configmaps", count=1)
+    started = time.monotonic()
+    assert admin.get(f"{maps}/big").json()["data"] == big["data"]
+    assert time.monotonic() - started >= 0.4
+
+
+def test_a_fault_on_grafana_strikes_its_proxy_path_only(admin: httpx.Client, namespace: str) -> None:
+    services = f"/api/v1/namespaces/{namespace}/services"
+    for name in ("stack-grafana", "stack-prometheus"):
+        admin.post(services, json={"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}).raise_for_status()
+        meta = {"name": name, "labels": {"kubernetes.io/service-name": name}}
+        piece = {"metadata": meta, "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}]}
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        admin.post(slices, json=piece).raise_for_status()
+    inject(admin, action="status:500", target="grafana")
+    assert "injected fault" in admin.get(f"{services}/stack-grafana:80/proxy/api/health").json()["message"]
+    assert "connection refused" in admin.get(f"{services}/stack-prometheus:80/proxy/").json()["message"]
+
+
 def test_an_open_watch_falls_silent_and_catches_up_when_the_fault_is_gone(
     lab_api: RunningApi, admin: httpx.Client, maps: str
 ) -> None:
