@@ -56,7 +56,14 @@ def navigation(path: str, who: Role | None) -> list[list[Entry]]:
     groups = []
     for group in NAV:
         entries = [
-            Entry(e.name, e.title, e.icon, e.key, url=reverse(e.name), current=root in e.roots or (not root and not e.roots))
+            Entry(
+                e.name,
+                e.title,
+                e.icon,
+                e.key,
+                url=reverse(e.name),
+                current=root in e.roots or (not root and not e.roots),
+            )
             for e in group
             if may(who, e.permission)
         ]

@@ -1,7 +1,7 @@
 """The live rows: a topic becomes the fragments that an open page morphs in (design §7).
 
-The same templates as the pages, rendered once per (topic, role) for everybody: nothing here depends on the person, and no
-form token is in it. A target that is not on a page is dropped by htmx, so one topic's fragments fit every page.
+The same templates as the pages, rendered once per (topic, role) for everybody: nothing here depends on the person, and
+no form token is in it. A target that is not on a page is dropped by htmx, so one topic's fragments fit every page.
 Knows no Redis and no stream; an unknown topic or a missing row gives nothing.
 """
 
@@ -163,12 +163,11 @@ class Batch:
         held = held_back(state, here.id if here else None)
         shown = {"held_back": held, "held_back_note": note(state, held)}
         needs = [need for need in needs_you(state) if may(self.role, need.permission)]
+        url = deploy.phase_url(here) if here else ""
         return {
-            "headline": _html(
-                "headline", headline=headline(state, cards), headline_url=deploy.phase_url(here) if here else ""
-            ),
-            "holding": _html("holding", board=shown),
-            "needs-you": _html("needs_you", needs=needs),
+            "headline": _html("headline", headline=headline(state, cards), headline_url=url),
+            "holding": _html("holding", board=shown, headline_url=url),
+            "needs-you": _html("needs_you", needs=needs, approvals=any(need.kind == "approval" for need in needs)),
         } | _running(state)
 
     def _phase_due(self, pk: int) -> datetime | None:
@@ -205,12 +204,11 @@ class Batch:
         return components(row.cluster, read, days, self.at, ids=[pk])
 
     def _component(self, name: str) -> list[str]:
-        drawn = []
-        for row in self._components(_number(name), DAYS):
-            drawn.append(partial(f"component-{row.id}", _html("component_row", row=row)))
-        for row in self._components(_number(name), STATUS_DAYS):
-            drawn.append(partial(f"status-{row.id}", _html("status_row", row=row)))
-        return drawn
+        short, whole = self._components(_number(name), DAYS), self._components(_number(name), STATUS_DAYS)
+        return [
+            *(partial(f"component-{row.id}", _html("component_row", row=row)) for row in short),
+            *(partial(f"status-{row.id}", _html("status_row", row=row)) for row in whole),
+        ]
 
     # -- runs and plans ----------------------------------------------------------------------------------------
 

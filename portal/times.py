@@ -1,4 +1,4 @@
-"""Moments and lengths of time as people read them. Pure; all clock times are UTC. ``static/js/live.js`` has the same phrases."""
+"""Moments and lengths of time as people read them, in UTC. Pure. ``static/js/live.js`` has the same phrases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def length(seconds: float) -> str:
 
 def rough(seconds: float) -> str:
     """One unit is enough for an age: 12 s, 41 min, 5 h, 3 d."""
-    whole = max(0, int(seconds))
+    whole = max(1, int(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -1,7 +1,7 @@
 """Who may do what: every view declares its permission here, and a test walks the URL map to see that it did.
 
-A permission a role lacks gives a page that names the role which has it (403); a stranger is sent to sign in, and a stranger's
-script gets 401, because following a redirect would swap the sign-in page into the middle of another one.
+A permission a role lacks gives a page that names the role which has it (403); a stranger is sent to sign in, and a
+stranger's script gets 401: following a redirect would swap the sign-in page into the middle of another one.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
 
 
 class Role(StrEnum):
@@ -36,7 +36,14 @@ PERMISSIONS: dict[Role, tuple[str, ...]] = {
         "deployments.approve_plan",
         "deployments.make_plan",
     ),
-    Role.ADMIN: (*_READ, *_OPERATE, "deployments.approve_plan", "deployments.run_tier3", "checklists.manage_project"),
+    Role.ADMIN: (
+        *_READ,
+        *_OPERATE,
+        "deployments.approve_plan",
+        "deployments.run_tier3",
+        "deployments.stop_writes",
+        "checklists.manage_project",
+    ),
 }
 
 
@@ -46,7 +53,7 @@ def role_of(user: AbstractBaseUser | AnonymousUser) -> Role | None:
         return None
     if getattr(user, "is_superuser", False):
         return Role.ADMIN
-    names = set(user.groups.values_list("name", flat=True))  # type: ignore[union-attr]
+    names = set(user.groups.values_list("name", flat=True)) if isinstance(user, PermissionsMixin) else set()
     for role in reversed(Role):
         if role.value in names:
             return role

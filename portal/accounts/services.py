@@ -1,4 +1,4 @@
-"""Roles and people: made idempotently by ``serve`` and the commands. Passwords are returned once to be printed, never logged."""
+"""Roles and people, made idempotently by ``serve`` and commands. Passwords are returned to be printed, never logged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def ensure_admin() -> tuple[str, str] | None:
     """With a real cluster: one admin with a random password, returned the one time it is made, else None."""
     ensure_roles()
     group = Group.objects.get(name=Role.ADMIN.value)
-    if group.user_set.filter(is_active=True).exists() or User.objects.filter(is_superuser=True, is_active=True).exists():
+    if (
+        group.user_set.filter(is_active=True).exists()
+        or User.objects.filter(is_superuser=True, is_active=True).exists()
+    ):
         return None
     password = secrets.token_urlsafe(12)
     user, _ = User.objects.get_or_create(username="admin")

@@ -1,4 +1,4 @@
-"""Signing in and out, and the person's own look and keys. Each sign-in and sign-out is audited in its own transaction."""
+"""Signing in and out, and the person's own look and keys. Each sign-in and sign-out is audited in its transaction."""
 
 from __future__ import annotations
 
@@ -78,6 +78,11 @@ def appearance(request: HttpRequest) -> HttpResponse:
         for name in ("theme", "keys"):
             if form.cleaned_data[name]:
                 response.set_cookie(
-                    name, form.cleaned_data[name], max_age=YEAR, samesite="Lax", httponly=True, secure=request.is_secure()
+                    name,
+                    form.cleaned_data[name],
+                    max_age=YEAR,
+                    samesite="Lax",
+                    httponly=True,
+                    secure=request.is_secure(),
                 )
     return response

@@ -1,4 +1,4 @@
-"""The smallest parts of a page as tags: icon, chip, blocks, strip, age, tier. Pure; repeated hundreds of times a page, so cached.
+"""The smallest parts of a page as tags: icon, chip, blocks, strip, age, tier. Pure; repeated often, so cached.
 
 Everything that comes from outside goes through ``format_html``. Widths are attributes and classes: the policy forbids
 ``style``.
@@ -26,15 +26,47 @@ register = template.Library()
 
 #: drawn solid at 14 to 16 px: states and small marks
 MICRO = (
-    "check-circle x-circle lock-closed hand-raised exclamation-triangle question-mark-circle arrow-path queue-list bug-ant "
-    "eye-slash stop-circle no-symbol bell-alert bell-slash play chevron-right chevron-up-down chevron-down information-circle "
-    "arrow-down arrow-uturn-left arrow-path-rounded-square"
-).split()
+    "check-circle",
+    "x-circle",
+    "lock-closed",
+    "hand-raised",
+    "exclamation-triangle",
+    "question-mark-circle",
+    "arrow-path",
+    "queue-list",
+    "bug-ant",
+    "eye-slash",
+    "stop-circle",
+    "no-symbol",
+    "bell-alert",
+    "bell-slash",
+    "play",
+    "chevron-right",
+    "information-circle",
+    "arrow-down",
+    "arrow-uturn-left",
+    "arrow-path-rounded-square",
+)
 #: drawn as outline: quiet states, navigation, tools
 OUTLINE = (
-    "clock shield-check minus-circle signal-slash squares-2x2 bars-4 signal wrench-screwdriver play-circle document-text "
-    "finger-print cog-6-tooth magnifying-glass clipboard funnel bars-3 cube arrow-right-start-on-rectangle document-arrow-up sparkles"
-).split()
+    "clock",
+    "shield-check",
+    "minus-circle",
+    "signal-slash",
+    "squares-2x2",
+    "bars-4",
+    "signal",
+    "wrench-screwdriver",
+    "play-circle",
+    "document-text",
+    "finger-print",
+    "cog-6-tooth",
+    "magnifying-glass",
+    "clipboard",
+    "funnel",
+    "bars-3",
+    "document-arrow-up",
+)
 
 
 @register.simple_tag
@@ -42,9 +74,7 @@ OUTLINE = (
 def sprite() -> SafeString:
     """Every icon once; rows refer to them with ``<use>``."""
     solid = [heroicon_micro(name, size=None, id=f"i-{name}") for name in MICRO]
-    lined = [
-        heroicon_outline(name, size=None, id=f"i-{name}", stroke_width="1.9") for name in OUTLINE
-    ]
+    lined = [heroicon_outline(name, size=None, id=f"i-{name}", stroke_width="1.9") for name in OUTLINE]
     body = "".join(solid + lined).replace(' aria-hidden="true"', "").replace("\n", "")
     return mark_safe(f'<svg hidden aria-hidden="true"><defs>{body}</defs></svg>')  # noqa: S308 - the wheel's own icons
 
@@ -76,7 +106,8 @@ def chip(word: str, fact: str = "", size: str = "") -> SafeString:
     """Icon and exact word, never shortened; ``fact`` is one light addition ("12 s of 30 s")."""
     state = shown(word)
     return format_html(
-        '<span class="chip {}" data-state="{}"><svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>{}{}</span>',
+        '<span class="chip {}" data-state="{}">'
+        '<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>{}{}</span>',
         size,
         word,
         " spin" if state.spins else "",
@@ -245,7 +276,7 @@ def limit_filter(value: float) -> str:
 
 @register.filter
 def sentence_list(values: Iterable[Any]) -> str:
-    """"a, b and c"."""
+    """ "a, b and c"."""
     words = [str(value) for value in values]
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
 

@@ -1,4 +1,4 @@
-"""The board: overview, phases, one phase, one item, status, search. Thin: the selectors derive, the templates format."""
+"""The board: overview, phases, one phase, one item, status, search. The selectors derive, the templates format."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def board_context(found: Board, who: Any) -> dict[str, Any]:
         "running": found.running,
         "running_count": len(found.running),
         "needs_you": sum(need.kind == "approval" and may(who, need.permission) for need in found.needs_you),
+        "approvals": any(need.kind == "approval" for need in found.needs_you),
         "needs": [need for need in found.needs_you if may(who, need.permission)],
         "headline_url": reverse("phase", args=(here.number, here.key)) if here else reverse("phases"),
     }
@@ -77,7 +78,7 @@ def _phase(number: int, key: str) -> Phase:
     return get_object_or_404(Phase.objects.select_related("project"), project=project(), number=number, key=key)
 
 
-def _shown(page: PhasePage, show: str, name: str) -> dict[str, tuple[ItemRow, ...]]:
+def _lists(page: PhasePage, name: str) -> dict[str, tuple[ItemRow, ...]]:
     return {
         "all": page.rows,
         "open": tuple(row for row in page.rows if row.open),
@@ -99,10 +100,15 @@ def phase(request: HttpRequest, number: int, key: str) -> HttpResponse:
     page = phase_page(_phase(number, key), now())
     show = request.GET.get("show", "all")
     show = show if show in SHOW else "all"
-    lists = _shown(page, show, member(request).username)
+    lists = _lists(page, member(request).username)
     keep = None if show == "all" else frozenset(row.id for row in lists[show])
     views = [
-        {"url": f"?show={name}" if name != "all" else "?", "title": name.capitalize(), "count": len(rows), "current": name == show}
+        {
+            "url": f"?show={name}" if name != "all" else "?",
+            "title": name.capitalize(),
+            "count": len(rows),
+            "current": name == show,
+        }
         for name, rows in lists.items()
     ]
     context = {
@@ -179,7 +185,9 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
 def head_context(row: ItemRow) -> dict[str, Any]:
     """The one light fact beside an item's chip: for how long it has been so."""
     quiet = row.word.value in QUIET or row.since is None
-    return {"head_fact": "" if quiet or row.since is None else f"for {times.rough((now() - row.since).total_seconds())}"}
+    return {
+        "head_fact": "" if quiet or row.since is None else f"for {times.rough((now() - row.since).total_seconds())}"
+    }
 
 
 @requires("checklists.view_board")
@@ -211,7 +219,9 @@ def _hits(query: str) -> list[dict[str, Any]]:
         Q(title__icontains=query) | Q(key__icontains=query) | Q(description__icontains=query)
     )
     rows = item_rows([each.pk for each in found[:20]], now())
-    components = Component.objects.filter(Q(title__icontains=query) | Q(key__icontains=query) | Q(detail__icontains=query))
+    components = Component.objects.filter(
+        Q(title__icontains=query) | Q(key__icontains=query) | Q(detail__icontains=query)
+    )
     number = query.lower().removeprefix("run").strip().lstrip("#")
     runs = Run.objects.select_related("plan").filter(
         Q(plan__title__icontains=query)
@@ -222,8 +232,13 @@ def _hits(query: str) -> list[dict[str, Any]]:
     actions = [a for a in all_actions() if query.lower() in f"{a.slug} {a.title} {a.summary}".lower()]
     return [
         _group("Items", [(reverse("item", args=(r.id,)), r.title, r.sentence, r.word.value) for r in rows.values()]),
-        _group("Components", [(f"{reverse('status')}#component-{c.pk}", c.title, c.detail, "") for c in components[:20]]),
-        _group("Runs", [(reverse("run", args=(r.pk,)), f"Run {r.number}: {r.plan.title}", r.sentence, r.state) for r in runs[:20]]),
+        _group(
+            "Components", [(f"{reverse('status')}#component-{c.pk}", c.title, c.detail, "") for c in components[:20]]
+        ),
+        _group(
+            "Runs",
+            [(reverse("run", args=(r.pk,)), f"Run {r.number}: {r.plan.title}", r.sentence, r.state) for r in runs[:20]],
+        ),
         _group("Actions", [(f"{reverse('actions')}#{a.slug}", a.title, a.summary, "") for a in actions]),
     ]
 

@@ -1,4 +1,4 @@
-"""Plans and runs: the catalogue, the click, the plan, the run, its log. Opens no connection to a cluster (design §3)."""
+"""Plans and runs: the catalogue, the click, the plan, the run, its log. Opens no connection to a cluster."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def plan_item(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("deployments.make_plan", WRITE)
 def plan_action(request: HttpRequest, slug: str) -> HttpResponse:
     """The click on an action of the catalogue, with its parameters."""
-    params = {key.removeprefix("p-"): value for key, value in request.POST.items() if key.startswith("p-") and value}
+    given = {key: request.POST.get(key, "") for key in request.POST if key.startswith("p-")}
+    params = {key.removeprefix("p-"): value for key, value in given.items() if value}
     return _ask_plan(request, slug, params, "", reverse("actions"))
 
 
@@ -246,7 +247,7 @@ def run(request: HttpRequest, pk: str) -> HttpResponse:
 
 
 @requires("deployments.view_run")
-def log_text(request: HttpRequest, pk: str) -> HttpResponseBase:
+def log_text(request: HttpRequest, pk: str) -> HttpResponseBase:  # noqa: ARG001 - a view
     """The whole log as text."""
     found = get_object_or_404(Run, pk=pk)
     response = StreamingHttpResponse(_text(found), content_type="text/plain; charset=utf-8")
@@ -293,9 +294,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         wanted &= Q(action=action)
     if actor:
         wanted &= Q(requested_by__username__icontains=actor)
-    found = list(
-        Run.objects.filter(wanted).select_related("plan", "requested_by")[(page - 1) * PAGE : page * PAGE + 1]
-    )
+    found = list(Run.objects.filter(wanted).select_related("plan", "requested_by")[(page - 1) * PAGE : page * PAGE + 1])
     context = {
         "rows": [_row(each) for each in found[:PAGE]],
         "total": Run.objects.count(),
@@ -355,5 +354,3 @@ def actions(request: HttpRequest) -> HttpResponse:
         for action in registry.all_actions()
     ]
     return render(request, "pages/actions.html", {"actions": shown_actions})
-
-

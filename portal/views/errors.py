@@ -9,13 +9,13 @@ from django.template.loader import render_to_string
 from portal.accounts.access import role
 
 
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 - Django's shape
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     """400."""
     sentence = "The address or the form could not be read. Go back and try again."
     return _plain("This request makes no sense", sentence, 400)
 
 
-def denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+def denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     """403 from below the views: a service refused, or the form's token was missing."""
     sentence = str(exception or "") or "Your role may not do this."
     return _plain("Not allowed", sentence, 403)

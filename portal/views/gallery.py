@@ -38,7 +38,12 @@ _LOG = {
     "title": "7 Wait for rollout",
     "range": "lines 288–409 · 4 m 38 s",
     "lines": [
-        {"number": 288, "at": _AT, "level": "warning", "text": "not ready for 160 s; the old probe would have killed it here"},
+        {
+            "number": 288,
+            "at": _AT,
+            "level": "warning",
+            "text": "not ready for 160 s; the old probe would have killed it here",
+        },
         {"number": 402, "at": _AT, "level": "info", "text": 'grafana: msg="migrations completed" performed=553'},
         {"number": 408, "at": _AT, "level": "good", "text": "pod ready, 0 restarts"},
         {"number": 409, "at": _AT, "level": "error", "text": "an error looks like this"},
@@ -58,7 +63,16 @@ _ROWS = [
         "sentence": "10.1.5.185 refuses the connection. No endpoint is behind the Service.",
     },
 ]
-_DAYS = [""] * 5 + ["verified"] * 9 + ["degraded"] + ["verified"] * 4 + ["stale"] * 2 + ["verified"] * 4 + ["failing"] * 2 + ["verified"] * 3
+_DAYS = (
+    [""] * 5
+    + ["verified"] * 9
+    + ["degraded"]
+    + ["verified"] * 4
+    + ["stale"] * 2
+    + ["verified"] * 4
+    + ["failing"] * 2
+    + ["verified"] * 3
+)
 _BLOCKS = ["verified"] * 10 + ["attested", "failing", "failing", "waiting_for_approval", "blocked", "stale", "pending"]
 
 

@@ -1,8 +1,8 @@
-"""A stored plan as its page shows it. Pure: rows in, plain values out; what to hide was decided before it was stored."""
+"""A stored plan as its page shows it. Pure: rows in, plain values out; secrets were hidden before it was stored."""
 
 from __future__ import annotations
 
-import os.path
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -209,11 +209,17 @@ def _shown(value: Any) -> str | None:
 
 def _middle(before: str, after: str) -> tuple[int, int, int]:
     """Where two texts begin to differ and where their common end begins, cut at word borders."""
-    start = len(os.path.commonprefix([before, after]))
+    start = _same(before, after)
     while start and (before[start - 1].isalnum() or after[start - 1].isalnum()):
         start -= 1
     rest_before, rest_after = before[start:], after[start:]
-    tail = len(os.path.commonprefix([rest_before[::-1], rest_after[::-1]]))
+    tail = _same(rest_before[::-1], rest_after[::-1])
     while tail and rest_before[-tail].isalnum():
         tail -= 1
     return start, len(before) - tail, len(after) - tail
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in pairs)

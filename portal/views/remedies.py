@@ -1,4 +1,4 @@
-"""What an item's page shows beside its checks: the options of the catalogue and the diagnosis. No I/O but the database."""
+"""What an item's page shows beside its checks: the options of the catalogue and the diagnosis. Reads the database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def options(page: ItemPage, who: Role | None) -> list[Option]:
     """The item's remedies that the catalogue has, best first; none once the item is proven."""
     if page.row.proven or not page.row.counted:
         return []
-    found = []
+    found: list[Option] = []
     for slug in page.row.remedies:
         try:
             action = get(slug)
@@ -70,7 +70,11 @@ def nodes(cluster: str) -> dict[str, Any]:
     if every is None:
         return {"nodes": []}
     shown = [
-        {"name": str(name), "word": every.word if every.word == "verified" else "unknown", "taints": taints.get(str(name), [])}
+        {
+            "name": str(name),
+            "word": every.word if every.word == "verified" else "unknown",
+            "taints": taints.get(str(name), []),
+        }
         for name in list(every.facts.get("nodes", ()))[:60]
     ]
     return {"nodes": shown, "nodes_sentence": every.sentence}

@@ -1,14 +1,28 @@
-"""Reports: the list, one report as it was imported, and importing one (preview, then accept)."""
+"""Reports: the list, one report as it was imported, and importing one (preview, then accept).
+
+Without a cluster connection claims are judged by the stored evidence; a claim nobody checks is *not checkable*.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 
-from portal.accounts.access import requires
+from common.clock import now
+from portal.accounts.access import READ, WRITE, forbidden, lowest, may, member, requires, role
+from portal.checklists import importing
 from portal.checklists.models import Report
+from portal.views.common import project, see_other
+
+_MATCH = {"key": "already an item", "title": "already an item", "proposed": "new"}
+_OTHERS = ("decisions", "options", "lessons", "resources")
+_MANAGE = "checklists.manage_project"
 
 
 @requires("checklists.view_board")
@@ -19,23 +33,114 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _listed(row: Report) -> dict[str, Any]:
-    claims = row.understood.get("claims", [])
     return {
         "id": row.pk,
         "title": row.title,
         "dated_on": row.dated_on,
         "imported_at": row.imported_at,
         "by": row.imported_by.username if row.imported_by else "",
-        "claims": len(claims),
+        "claims": _claims_sentence(row.understood.get("claims", [])),
     }
 
 
 @requires("checklists.view_board")
-def import_report(request: HttpRequest) -> HttpResponse:
-    return render(request, "pages/report_import.html", {})
-
-
-@requires("checklists.view_board")
 def report(request: HttpRequest, pk: int) -> HttpResponse:
-    get_object_or_404(Report, pk=pk)
-    return render(request, "pages/report.html", {})
+    """``/reports/<id>/``: what was understood of it, and its text."""
+    row = get_object_or_404(Report.objects.select_related("imported_by"), pk=pk)
+    return render(request, "pages/report.html", {"report": row, "found": _found(row.understood), "accepted": True})
+
+
+@requires("checklists.view_board", (*READ, *WRITE))
+def import_report(request: HttpRequest) -> HttpResponse:
+    """``/reports/import/``: upload or paste, read what was understood, accept. Only *accept* writes."""
+    accepting = request.POST.get("step") == "accept"
+    if accepting and not may(role(request), _MANAGE):
+        return forbidden(request, _MANAGE)
+    context: dict[str, Any] = {"can_accept": may(role(request), _MANAGE), "accept_role": lowest(_MANAGE)}
+    if request.method != "POST":
+        return render(request, "pages/report_import.html", context)
+    try:
+        markdown = _markdown(request)
+        found = importing.preview(markdown, project(), None, now())
+        if accepting:
+            row = importing.accept(found, member(request))
+            messages.success(request, "The report is imported.", extra_tags="verified")
+            return see_other(reverse("report", args=(row.pk,)))
+    except importing.ReportError as error:
+        context |= {"sentence": str(error), "markdown": request.POST.get("markdown", "")}
+        return render(request, "pages/report_import.html", context, status=422)
+    context |= {"found": _found(found.to_json()), "markdown": markdown, "again": found.already_imported}
+    return render(request, "pages/report_import.html", context)
+
+
+def _markdown(request: HttpRequest) -> str:
+    """The uploaded file, else the pasted text. :raises ReportError: neither, too large, or not text."""
+    upload = request.FILES.get("file")
+    if upload is not None:
+        if (upload.size or 0) > importing.MAX_BYTES:
+            raise importing.ReportError(f"The file is larger than {importing.MAX_BYTES // 1_000_000} MB.")
+        return importing.decode(upload.read())
+    text = request.POST.get("markdown", "")
+    if not text.strip():
+        raise importing.ReportError("Choose a file or paste the report's Markdown.")
+    return importing.decode(text.encode())
+
+
+def _lines(pair: Any) -> str:
+    first, last = [*pair, 0, 0][:2] if isinstance(pair, list | tuple) else (0, 0)
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def _claims_sentence(claims: list[Mapping[str, Any]]) -> str:
+    counts = Counter(str(claim.get("verdict", "")) for claim in claims)
+    parts = [f"{counts[word]} {word}" for word in ("contradicted", "confirmed", "not checkable") if counts[word]]
+    return ", ".join(parts) or "none"
+
+
+def _found(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What was understood, as the page shows it."""
+    claims = list(data.get("claims", []))
+    items = list(data.get("items", []))
+    counts = Counter(str(claim.get("verdict", "")) for claim in claims)
+    order = {"contradicted": 0, "confirmed": 1}
+    claims.sort(key=lambda claim: order.get(str(claim.get("verdict")), 2))
+    new = sum(item.get("match") == "proposed" for item in items)
+    return {
+        "headline": f"{counts['confirmed']} of {len(claims)} claims confirmed"
+        + (f", {counts['contradicted']} contradicted" if counts["contradicted"] else ""),
+        "claims_sentence": _claims_sentence(claims),
+        "claims": [
+            {
+                "word": str(claim.get("verdict", "")).replace(" ", "_"),
+                "text": claim.get("text", ""),
+                "evidence": claim.get("evidence", ""),
+                "lines": _lines(claim.get("lines")),
+            }
+            for claim in claims
+        ],
+        "items": [
+            {
+                "title": item.get("title", ""),
+                "note": f"{_MATCH.get(item.get('match', ''), '')}, claimed {item.get('claimed', '')}",
+            }
+            for item in items
+        ],
+        "others": [
+            (name.capitalize(), _texts(data.get(name, []))) for name in ("decisions", "options", "lessons", "resources")
+        ],
+        "not_understood": [
+            {"text": part.get("text", ""), "lines": _lines(part.get("lines"))}
+            for part in data.get("not_understood", [])
+        ],
+        "say": f"{new} new item{'' if new == 1 else 's'}, {len(items) - new} already known.",
+    }
+
+
+def _texts(rows: list[Mapping[str, Any]]) -> list[str]:
+    found = []
+    for row in rows:
+        lead = row.get("kind") or (f"Option {row['option']}" if row.get("option") else "")
+        text = str(row.get("title") or row.get("name") or row.get("text") or "")
+        more = row.get("selected") or ""
+        found.append(": ".join(filter(None, (str(lead), text, str(more)))))
+    return found

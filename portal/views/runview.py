@@ -130,7 +130,9 @@ def run_view(run: Run, steps: Sequence[Step], now: datetime) -> RunView:
         requested_at=run.requested_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        elapsed_seconds=(run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None,
+        elapsed_seconds=(run.finished_at - run.started_at).total_seconds()
+        if run.finished_at and run.started_at
+        else None,
         plan_hash=run.plan_id,
         plan_short=run.plan_id[:8],
         target=next((target_name(step.target_key) for step in steps if step.target_key), ""),
@@ -228,7 +230,7 @@ def _verify(run: Run, evidence: Sequence[EvidenceLine]) -> VerifyLine | None:
 
 
 def log_view(lines: Sequence[LogLine], titles: Sequence[str], last: int, begun: int = -1) -> Log:
-    """Lines grouped by step; ``last``: the number of the run's newest line, ``begun``: the step before the first line."""
+    """Lines grouped by step; ``last``: the number of the newest line, ``begun``: the step before the first line."""
     groups = []
     for index, found in groupby(lines, key=lambda line: line.step_index):
         own = tuple(found)

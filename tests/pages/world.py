@@ -1,4 +1,4 @@
-"""A database as the observer would leave it: the shipped project, evidence for every check, five sources. No cluster."""
+"""A database as the observer would leave it: the shipped project, evidence for every check, five sources."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from portal.checklists import definitions
 from portal.checklists.models import Item, ItemCheck, Project
 from portal.checklists.sink import ItemSink
 
+GOOD = "It reads as expected."
+BAD = "No Deployment is there since 13:41. Repair it in place."
+WATCHED = ("kubernetes", "argocd")
 FAILING = {
     "grafana_health": "10.1.5.185 refuses the connection: no endpoint is behind the Service.",
     "grafana_datasource": "Grafana does not answer, so its datasources cannot be read.",
@@ -25,8 +28,8 @@ def build(words: Mapping[str, str] | None = None) -> Project:
     ensure_demo_users()
     definitions.load_all(settings.PORTAL_PROJECTS_DIR, settings.PORTAL_CLUSTER)
     at = now()
-    for name, mode in (("kubernetes", "watch"), ("argocd", "watch"), ("prometheus", "poll"), ("alertmanager", "poll"), ("grafana", "poll")):
-        make_source(name, mode, at, reachable=name != "grafana")
+    for name in ("kubernetes", "argocd", "prometheus", "alertmanager", "grafana"):
+        make_source(name, "watch" if name in WATCHED else "poll", at, reachable=name != "grafana")
     for check in Check.objects.filter(retired=False):
         write(check, _word_of(check, words or {}), at)
     ItemSink().moved(list(Check.objects.filter(retired=False)), at)
@@ -58,7 +61,7 @@ def _word_of(check: Check, words: Mapping[str, str]) -> str:
 
 def write(check: Check, word: str, at: datetime) -> Evidence:
     """One reading of one check, as a poll of kubernetes would give it."""
-    sentence = FAILING.get(check.type) or ("It reads as expected." if word == "verified" else "No Deployment is there since 13:41. Repair it in place.")
+    sentence = FAILING.get(check.type) or (GOOD if word == "verified" else BAD)
     values = {
         "word": word,
         "sentence": sentence,
@@ -74,7 +77,9 @@ def write(check: Check, word: str, at: datetime) -> Evidence:
     }
     evidence, _ = Evidence.objects.update_or_create(check_ref=check, defaults=values)
     Span.objects.filter(check_ref=check, closed_at=None).exclude(word=word).update(closed_at=at)
-    Span.objects.get_or_create(check_ref=check, closed_at=None, defaults={"word": word, "opened_at": at - timedelta(minutes=24)})
+    Span.objects.get_or_create(
+        check_ref=check, closed_at=None, defaults={"word": word, "opened_at": at - timedelta(minutes=24)}
+    )
     return evidence
 
 
