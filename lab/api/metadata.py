@@ -25,6 +25,7 @@ _SUBDOMAIN_HELP = (
 )
 _DNS_LABEL_KINDS = ("Namespace", "Service")
 _PATH_NAMED = "rbac.authorization.k8s.io"  # role names may hold any character but "/" and "%"
+_NULLABLE = ("Time", "Timestamp")
 _SERVER_OWNED = (
     "uid",
     "creationTimestamp",
@@ -127,6 +128,25 @@ def stamp_new(resource: Resource, metadata: Obj, now: str, rng: random.Random) -
     metadata["creationTimestamp"] = now
     if resource.counts_generation:
         metadata["generation"] = 1
+
+
+def tidy(metadata: Obj) -> None:
+    """Empty lists and maps of metadata are not stored, in place; a typed server leaves them out too."""
+    for name in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields"):
+        if name in metadata and not metadata[name]:
+            del metadata[name]
+
+
+def drop_nulls(value: object) -> None:
+    """Remove nulls in place, as decoding into a typed object does. Times alone are sent as null by real servers."""
+    if isinstance(value, dict):
+        for name in [key for key, each in value.items() if each is None and not key.endswith(_NULLABLE)]:
+            del value[name]
+        for each in value.values():
+            drop_nulls(each)
+    elif isinstance(value, list):
+        for each in value:
+            drop_nulls(each)
 
 
 def keep_server_fields(old: Obj, new: Obj) -> None:

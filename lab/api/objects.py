@@ -79,8 +79,11 @@ class Objects:
             raise errors.already_exists(resource.plural, resource.group, name)
         if resource.has_status:
             obj.pop("status", None)
+        if not resource.custom:
+            metadata.drop_nulls(obj)
         obj = patching.default(resource.gvk, obj, now, schema=self._schema(resource))
         admission.on_create(self.store, resource, obj)
+        metadata.tidy(obj["metadata"])
         self._check(resource, obj, None)
         if managed is None:
             obj = self._track(resource, None, obj, options, "")
@@ -173,10 +176,13 @@ class Objects:
         warnings = self._unknown_fields(resource, obj, options)
         metadata.keep_server_fields(old, obj)
         meta["resourceVersion"] = before["resourceVersion"]
+        if not resource.custom:
+            metadata.drop_nulls(obj)
         obj = self._isolate(resource, old, obj, subresource)
         meta = obj["metadata"]
         obj = patching.default(resource.gvk, obj, now, schema=self._schema(resource))
         admission.on_update(self.store, resource, old, obj)
+        metadata.tidy(obj["metadata"])
         metadata.count_generation(resource, old, obj)
         self._check(resource, obj, old)
         if managed is not None:

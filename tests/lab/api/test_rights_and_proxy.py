@@ -143,10 +143,10 @@ def test_nobody_grants_rights_that_they_do_not_hold(admin: httpx.Client, viewer:
         "resources": ["roles", "rolebindings"],
         "verbs": ["create", "get"],
     }
-    held = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    held: Json = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
     role = {"metadata": {"name": "clerk"}, "rules": [may_write_roles, held]}
     admin.post(f"{path}/roles", json=role).raise_for_status()
-    binding = {
+    binding: Json = {
         "metadata": {"name": "clerk"},
         "roleRef": {**ROLE_REF, "kind": "Role", "name": "clerk"},
         "subjects": [{"kind": "User", "name": "viewer"}],

@@ -235,3 +235,13 @@ def test_times_in_yaml_stay_text(admin: httpx.Client, maps: str) -> None:
 def test_metadata_of_the_wrong_type_is_a_bad_request(admin: httpx.Client, maps: str, meta: Json) -> None:
     answer = admin.post(maps, json={"metadata": {"name": "a", **meta}})
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+def test_nulls_and_empty_metadata_are_not_stored(admin: httpx.Client, maps: str) -> None:
+    body: Json = {"metadata": {"name": "a", "annotations": {}, "labels": None}, "data": None}
+    created = admin.post(maps, json=body).json()
+    assert set(created) == {"apiVersion", "kind", "metadata"}
+    assert not {"annotations", "labels"} & set(created["metadata"])
+    admin.patch(f"{maps}/a", json={"metadata": {"labels": {"x": "y"}}}, headers=MERGE).raise_for_status()
+    patched = admin.patch(f"{maps}/a", json={"metadata": {"labels": {"x": None}}}, headers=MERGE).json()
+    assert "labels" not in patched["metadata"]
