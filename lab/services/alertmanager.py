@@ -10,8 +10,7 @@ from urllib.parse import unquote
 
 from lab.services.alerting import AlertState, Entry, Silence, new_silence
 from lab.services.cluster import Obj, container_status, seconds
-from lab.services.http import Answer, Request, answer, text
-from lab.services.prometheus import iso
+from lab.services.http import Answer, Request, answer, iso, text
 from lab.services.promql import Matcher, PromQLError, matcher
 from lab.services.routing import parse_matcher
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 import gzip
-import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -17,7 +16,7 @@ import yaml
 from lab.services.cluster import SECRETS, Cluster, Obj, container_status, seconds
 from lab.services.database import Database
 from lab.services.exporters.programs import alertmanagers_behind
-from lab.services.http import Answer, Request, answer, text
+from lab.services.http import Answer, Request, answer, iso, shown, text
 from lab.services.promql import Labels, PromQLError, Selector, Value, Vector, duration, parse
 from lab.services.rules import Alert, Rule
 from lab.services.targets import Target
@@ -40,22 +39,6 @@ _DEFAULT_FLAGS = {
 
 class BadParameterError(PromQLError):
     """A parameter that cannot be read."""
-
-
-def iso(moment: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def shown(value: float) -> str:
-    """A sample's value as Prometheus writes it."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)
 
 
 def labels_text(labels: Labels) -> Labels:

@@ -1,0 +1,224 @@
+"""The services of the lab behind one door: which program answers at a Service's port, and with what state.
+
+Used by the API server's service proxy (`handle`) and by own plain listeners. Which program it is follows from the image
+of the container that listens there; a Service without a ready pod answers nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from aiohttp import web
+
+from lab.controllers import meta
+from lab.controllers.kubelet.behaviour import split_image
+from lab.controllers.rights import View
+from lab.services import debian
+from lab.services.alerting import AlertState, Entry
+from lab.services.alertmanager import AlertmanagerApi
+from lab.services.cluster import ALERTMANAGERS, PROMETHEUSES, SECRETS, Backend, Cluster, Obj
+from lab.services.database import Database
+from lab.services.exporters import Context, exposition
+from lab.services.exporters.text import written
+from lab.services.grafana import GrafanaApi
+from lab.services.http import Answer, Request, text
+from lab.services.listener import Listener
+from lab.services.prometheus import PrometheusApi, unpacked
+from lab.services.routing import ConfigError, load
+from lab.services.targets import Target
+
+_SEND_ALERTS_FOR = 240.0  # seconds: how long a sent alert lasts when it is not sent again
+_NO_CONFIG = "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
+
+Before = Callable[[str, web.Request], Awaitable[None]]
+
+
+class Services:
+    """See the module.
+
+    `clock` gives the time as datetime; `engine` is `auto` (Debian's Prometheus when it is on PATH), `debian` or
+    `embedded`. `before(service, request)` may delay or refuse a request at an own listener (fault injection).
+    """
+
+    def __init__(
+        self, cache: View, *, clock: Callable[[], datetime], engine: str = "auto", before: Before | None = None
+    ) -> None:
+        self._cache = cache
+        self._now: Callable[[], float] = lambda: clock().timestamp()
+        self.cluster = Cluster(cache)
+        self.engine = debian.resolve(engine)
+        self.grafana_token = f"glsa_{secrets.token_urlsafe(24)}"
+        self._before = before
+        self._grafana = GrafanaApi(self.cluster, self.grafana_token)
+        self._databases: dict[str, Database] = {}
+        self._alerting: dict[str, AlertState] = {}
+        self._listeners: list[Listener] = []
+
+    # -- the door
+
+    async def handle(
+        self,
+        namespace: str,
+        service: str,
+        port: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of whatever answers behind the Service. Raises ConnectionError when nothing does."""
+        backends = self.cluster.backends(namespace, service, port)
+        if not backends:
+            raise ConnectionRefusedError(f"no pod listens behind {namespace}/{service}:{port}")
+        lower = {name.lower(): value for name, value in headers.items()}
+        return await self._answer(Request(method, path or "/", query, lower, body), backends[0])
+
+    async def _answer(self, request: Request, backend: Backend) -> Answer:
+        repository = split_image(backend.container["image"])[0]
+        owner = self.cluster.owner(PROMETHEUSES, backend.pod)
+        if request.path == "/metrics":
+            return self._metrics(backend)
+        if repository.endswith("prometheus/prometheus") and owner is not None:
+            return await self._prometheus(request, owner, backend.pod)
+        manager = self.cluster.owner(ALERTMANAGERS, backend.pod)
+        if repository.endswith("prometheus/alertmanager") and manager is not None:
+            return await self._alertmanager(request, manager, backend.pod)
+        if repository.rpartition("grafana/")[2] == "grafana":
+            return self._grafana.handle(request, backend)
+        return text(f"the lab has no program for {repository}\n", 404)
+
+    async def start_listener(self, namespace: str, service: str, port_name: str) -> str:
+        """The URL of a loopback listener that is the Service: refused while nothing is ready behind it."""
+
+        async def answered(http: web.Request) -> web.StreamResponse:
+            if self._before is not None:
+                await self._before(service, http)
+            try:
+                status, headers, body = await self.handle(
+                    namespace, service, port_name, http.method, http.raw_path.partition("?")[0], http.query_string,
+                    dict(http.headers), await http.read(),
+                )  # fmt: skip
+            except ConnectionError:
+                transport = http.transport
+                if transport is not None:
+                    transport.abort()
+                raise
+            return web.Response(status=status, headers=headers, body=body)
+
+        def open_now() -> bool:
+            return bool(self.cluster.backends(namespace, service, port_name))
+
+        listener = Listener(open_now, answered)
+        self._listeners.append(listener)
+        return await listener.start()
+
+    async def stop(self) -> None:
+        """Close the listeners and end the programs that were started."""
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+
+    # -- Prometheus
+
+    async def _prometheus(self, request: Request, owner: Obj, pod: Obj) -> Answer:
+        database = self._refreshed(owner)
+        return PrometheusApi(database, self.cluster, self._now).handle(request, owner, pod)
+
+    def _refreshed(self, owner: Obj) -> Database:
+        """The database of a Prometheus resource, scraped now; its firing alerts are sent on."""
+        key = "/".join(meta.key_of(owner))
+        if key not in self._databases:
+            self._databases[key] = Database(self.cluster, self._now)
+        database = self._databases[key]
+        states = [self._state(manager) for manager in self._managers(owner)]
+        notifications = states[0] if states else AlertState(load(_NO_CONFIG))
+        database.refresh(owner, notifications, getattr(self._cache, "generation", None))
+        for state in states:
+            self._send(database, owner, state)
+        return database
+
+    def _send(self, database: Database, owner: Obj, state: AlertState) -> None:
+        """What Prometheus posts to Alertmanager: firing alerts with its external labels."""
+        now = self._now()
+        sender = "/".join(meta.key_of(owner))
+        external = {"prometheus": sender, **(owner["spec"].get("externalLabels") or {})}
+        firing = [alert for alert in database.alerts if alert.state(now) == "firing"]
+        sent = [{**external, **alert.labels} for alert in firing]
+        base = str(owner["spec"].get("externalUrl") or "")
+        for alert, labels in zip(firing, sent, strict=True):
+            state.take(
+                Entry(labels, alert.annotations, alert.firing_at, now + _SEND_ALERTS_FOR, now, f"{base}/graph"), now
+            )
+        state.resolve_missing(sender, sent, now)
+        state.tick(now)
+
+    def _managers(self, owner: Obj) -> list[Obj]:
+        """The Alertmanager resources that a Prometheus sends to and that have a ready pod."""
+        found: dict[str, Obj] = {}
+        for each in (owner["spec"].get("alerting") or {}).get("alertmanagers") or []:
+            for backend in self.cluster.backends(
+                str(each.get("namespace")), str(each.get("name")), str(each.get("port") or "")
+            ):
+                manager = self.cluster.owner(ALERTMANAGERS, backend.pod)
+                if manager is not None:
+                    found["/".join(meta.key_of(manager))] = manager
+        return list(found.values())
+
+    # -- Alertmanager
+
+    async def _alertmanager(self, request: Request, manager: Obj, pod: Obj) -> Answer:
+        for owner in self.cluster.list(PROMETHEUSES):
+            if any(meta.key_of(each) == meta.key_of(manager) for each in self._managers(owner)):
+                self._refreshed(owner)
+        state = self._state(manager)
+        state.tick(self._now())
+        return AlertmanagerApi(state, self._now).handle(request, manager, pod)
+
+    def _state(self, manager: Obj) -> AlertState:
+        """The state of an Alertmanager resource, with the configuration that its Secret holds now."""
+        key = "/".join(meta.key_of(manager))
+        known = self._alerting.get(key)
+        try:
+            config = load(self._config_text(manager))
+        except ConfigError:
+            # as in life: a broken configuration is not loaded, the last good one stays
+            config = known.config if known else load(_NO_CONFIG)
+        if known is None:
+            known = self._alerting[key] = AlertState(config)
+        elif known.config.text != config.text:
+            known.config = config
+            known.groups.clear()
+        return known
+
+    def _config_text(self, manager: Obj) -> str:
+        """From the operator's generated Secret, else from the one the resource names."""
+        namespace, name = meta.key_of(manager)
+        generated = self.cluster.get(SECRETS, namespace, f"alertmanager-{name}-generated")
+        packed = ((generated or {}).get("data") or {}).get("alertmanager.yaml.gz")
+        if packed:
+            return unpacked(packed)
+        given = self.cluster.get(SECRETS, namespace, str(manager["spec"].get("configSecret") or f"alertmanager-{name}"))
+        raw = ((given or {}).get("data") or {}).get("alertmanager.yaml", "")
+        return base64.b64decode(raw).decode(errors="replace") or _NO_CONFIG
+
+    # -- /metrics of anything
+
+    def _metrics(self, backend: Backend) -> Answer:
+        owners = self.cluster.list(PROMETHEUSES)
+        database = self._refreshed(owners[0]) if owners else None
+        managers = self.cluster.list(ALERTMANAGERS)
+        manager = self.cluster.owner(ALERTMANAGERS, backend.pod) or (managers[0] if managers else None)
+        state = self._state(manager) if manager else AlertState(load(_NO_CONFIG))
+        state.tick(self._now())
+        node = self.cluster.get("nodes", None, str(backend.pod["spec"].get("nodeName")))
+        address = f"{backend.pod['status'].get('podIP')}:{backend.port}"
+        target = Target(
+            "", {"job": ""}, "http", address, "/metrics", 30.0, 10.0, True,
+            pod=backend.pod, container=str(backend.container["name"]), node=node,
+        )  # fmt: skip
+        series = sum(database.storage.head().values()) if database else 0
+        found = exposition(target, Context(self.cluster, state, series))
+        return text(written(found, self._now()))
