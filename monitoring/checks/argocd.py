@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from integrations.kubernetes.objects import Application, AppResource, OperationState
+from integrations.kubernetes.objects import Application, AppResource
 from monitoring.checks import claims
 from monitoring.checks.base import CheckType, Params, degraded, failing, ref, unknown, verified
-from monitoring.checks.text import clean, in_namespace, kubectl, listing, moment, since
+from monitoring.checks.text import clean, in_namespace, kubectl, listing, moment, phrase, since
 from monitoring.snapshot import Need, Objects, Snapshot
 from monitoring.verdict import Verdict
 
@@ -73,7 +73,7 @@ def _evaluate(snapshot: Snapshot, params: ArgocdApplication, now: datetime) -> V
     if errors:
         start = since(errors[0].last_transition_time, now)
         sentence = (
-            f"Argo CD cannot compare {params.name}{start}: {clean(errors[0].message)}. Correct that, then refresh."
+            f"Argo CD cannot compare {params.name}{start}: {phrase(errors[0].message)}. Correct that, then refresh."
         )
         return failing("comparison_error", sentence, errors[0].type, **more)
     if (sync, health) == ("Synced", "Healthy"):
@@ -123,17 +123,18 @@ def _bad(item: Application, observed: str, now: datetime) -> str:
             parts.append(f"{listing(f'{r.kind} {r.name}' for r in ill)} Degraded")
         if drift:
             parts.append(f"{len(drift)} of {total} objects differ from Git")
-    return (
-        f"{': '.join(parts[:2])}{''.join(f', {part}' for part in parts[2:])}.{_last(item.status.operation_state, now)}"
-    )
+    return f"{': '.join(parts[:2])}{''.join(f', {part}' for part in parts[2:])}.{_last(item, now)}"
 
 
-def _last(state: OperationState | None, now: datetime) -> str:
+def _last(item: Application, now: datetime) -> str:
+    state = item.status.operation_state
+    if item.status.sync.status == "Synced":
+        return " Git is applied, so look at that workload's pods."
     if state is None:
         return " It was never synced: sync it."
     if state.phase in {"Failed", "Error"}:
         at = f" at {moment(state.finished_at, now)}" if state.finished_at else ""
-        return f" Its last sync {state.phase.lower()}{at}: {clean(state.message, 160)}. Remove that cause, then sync."
+        return f" Its last sync {state.phase.lower()}{at}: {phrase(state.message, 160)}. Remove that cause, then sync."
     return " Sync it, or look at what changed it."
 
 

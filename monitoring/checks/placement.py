@@ -17,7 +17,7 @@ from monitoring.checks import claims
 from monitoring.checks.base import CheckType, Params, degraded, failing, ref, verified
 from monitoring.checks.pods import alive, matching
 from monitoring.checks.text import in_namespace, kubectl, listing
-from monitoring.checks.workloads import PLURALS, Kind
+from monitoring.checks.workloads import PLURALS, Kind, selected
 from monitoring.snapshot import Need, Objects, Snapshot
 from monitoring.verdict import Verdict
 
@@ -28,7 +28,9 @@ class Placement(Params, frozen=True):
     namespace: Annotated[str, Meta(min_length=1, description="where the workloads are")]
     avoid: Annotated[tuple[str, ...], Meta(min_length=1, description="nodes on which none of them may run")]
     kind: Annotated[Kind, Meta(description="which workloads; stateful ones by default")] = "StatefulSet"
-    selector: Annotated[str, Meta(description="labels of the workloads; empty is all of this kind")] = ""
+    selector: Annotated[
+        str, Meta(description="labels of the workloads or of their pods; empty is all of this kind")
+    ] = ""
 
 
 def _needs(_: Snapshot, params: Placement) -> Iterable[Need]:
@@ -38,7 +40,8 @@ def _needs(_: Snapshot, params: Placement) -> Iterable[Need]:
 
 
 def _evaluate(snapshot: Snapshot, params: Placement, _: datetime) -> Verdict:
-    items: list[Workload] = snapshot.objects(PLURALS[params.kind], params.namespace, params.selector)
+    found: list[Workload] = snapshot.objects(PLURALS[params.kind], params.namespace)
+    items = [item for item in found if selected(item, params.selector)]
     pods: list[Pod] = snapshot.objects("pods", params.namespace)
     nodes = {node.metadata.name: node for node in snapshot.objects("nodes")}
     avoid = listing(params.avoid)

@@ -67,20 +67,20 @@ def trouble(pod: Pod) -> Trouble | None:
             f"no node takes it: {clean(scheduled.message)}",
             since=scheduled.last_transition_time,
         )
+    ready = condition(pod.status.conditions, "Ready")
+    at = ready.last_transition_time if ready else None
     for status in statuses(pod):
-        found = _container_trouble(status)
+        found = _container_trouble(status, at)
         if found is not None:
             return found
     if pod.status.phase == "Failed":
         return Trouble(pod.status.reason or "Failed", clean(pod.status.message) or "the pod failed")
-    ready = condition(pod.status.conditions, "Ready")
-    at = ready.last_transition_time if ready else None
     waiting = [status.name for status in pod.status.container_statuses if not status.ready]
     names = ", ".join(waiting) or "the pod"
     return Trouble("NotReady", f"{names} runs but does not pass its readiness probe", waiting[0] if waiting else "", at)
 
 
-def _container_trouble(status: ContainerStatus) -> Trouble | None:
+def _container_trouble(status: ContainerStatus, at: datetime | None) -> Trouble | None:
     waiting, ended, last = status.state.waiting, status.state.terminated, status.last_state.terminated
     if waiting is not None and waiting.reason not in {"", "ContainerCreating", "PodInitializing"}:
         why = clean(waiting.message)
@@ -89,10 +89,9 @@ def _container_trouble(status: ContainerStatus) -> Trouble | None:
             word = f" ({last.reason})" if last and last.reason not in {"", "Error", "Completed"} else ""
             why = f"ended {count(status.restart_count, 'time')}, last{code}{word}"
         text = f"{status.name} waits in {waiting.reason}{': ' + why if why else ''}"
-        return Trouble(waiting.reason, text, status.name, last.finished_at if last else None)
+        return Trouble(waiting.reason, text, status.name, at)
     if ended is not None and (ended.exit_code or ended.reason not in {"", "Completed"}):
         reason = ended.reason or "Error"
-        return Trouble(
-            reason, f"{status.name} ended with exit code {ended.exit_code} ({reason})", status.name, ended.finished_at
-        )
+        text = f"{status.name} ended with exit code {ended.exit_code} ({reason})"
+        return Trouble(reason, text, status.name, at or ended.finished_at)
     return None

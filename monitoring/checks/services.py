@@ -164,8 +164,9 @@ def _address(service: Service, params: LoadBalancerAddress) -> Verdict:
             "the load balancer, or correct what is written down."
         )
         return failing("other_address", sentence, clean(given[0], 80), **more)
-    ports = listing(str(port.port) for port in service.spec.ports)
-    return verified(f"{name} has the address {listing(given)}, port {ports or 'none'}.", clean(given[0], 80), **more)
+    numbers = [str(port.port) for port in service.spec.ports]
+    ports = f"{'ports' if len(numbers) > 1 else 'port'} {listing(numbers) or 'none'}"
+    return verified(f"{name} has the address {listing(given)}, {ports}.", clean(given[0], 80), **more)
 
 
 def _endpoints_command(params: ServiceHasEndpoints) -> str:

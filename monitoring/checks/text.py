@@ -42,6 +42,11 @@ def clean(text: str, limit: int = 240) -> str:
     return redact(" ".join(text.split()), limit)
 
 
+def phrase(text: str, limit: int = 240) -> str:
+    """:func:`clean` without a full stop of its own, to stand inside a sentence."""
+    return clean(text, limit).rstrip(". ")
+
+
 def moment(at: datetime, now: datetime) -> str:
     """``13:41``, or ``22 Nov 13:41`` when that is not today."""
     return f"{at:%H:%M}" if at.date() == now.date() else f"{at.day} {at:%b %H:%M}"

@@ -17,7 +17,7 @@ from integrations.kubernetes.objects import Node, Pod, Workload
 from monitoring.checks import claims
 from monitoring.checks.base import CheckType, Params, degraded, failing, ref, verified, worst
 from monitoring.checks.pods import alive, condition, containers_ready, is_ready, matching, restarts, trouble
-from monitoring.checks.text import clean, count, everywhere, in_namespace, kubectl, listing, since, spelled
+from monitoring.checks.text import count, everywhere, in_namespace, kubectl, listing, phrase, since, spelled
 from monitoring.snapshot import Need, Objects, Snapshot, labels_match
 from monitoring.verdict import Ref, Verdict
 
@@ -33,7 +33,7 @@ class WorkloadReady(Params, frozen=True):
     """Parameters of ``workload_ready``."""
 
     namespace: Annotated[str, Meta(description="where to look; empty is everywhere")] = ""
-    selector: Annotated[str, Meta(description="labels of the workload, `a=b,c=d`")] = ""
+    selector: Annotated[str, Meta(description="labels of the workload or of its pods, `a=b,c=d`")] = ""
     name: Annotated[str, Meta(description="its name, where no label tells it apart")] = ""
     kind: Annotated[Kind, Meta(description="Deployment, StatefulSet or DaemonSet")] = "Deployment"
     minimum: Annotated[int, Meta(ge=1, description="pods that must be ready")] = 1
@@ -97,8 +97,14 @@ def _needs(_: Snapshot, params: WorkloadReady) -> Iterable[Need]:
 
 def select(snapshot: Snapshot, params: WorkloadReady) -> list[Workload]:
     """The workloads that the parameters mean, without those that are being deleted."""
-    found: list[Workload] = snapshot.objects(PLURALS[params.kind], params.namespace, params.selector)
+    found: list[Workload] = snapshot.objects(PLURALS[params.kind], params.namespace)
+    found = [item for item in found if selected(item, params.selector)]
     return [item for item in found if not params.name or item.metadata.name == params.name]
+
+
+def selected(item: Workload, selector: str) -> bool:
+    """Whether the workload carries the labels, or its pods do: an operator labels its pods, not always their owner."""
+    return labels_match(item.metadata.labels, selector) or labels_match(item.spec.template.metadata.labels, selector)
 
 
 def _evaluate(snapshot: Snapshot, params: WorkloadReady, now: datetime) -> Verdict:
@@ -224,7 +230,7 @@ def _why(scene: _Scene) -> tuple[str, str, datetime | None]:
     conditions = scene.item.status.conditions
     refused = condition(conditions, "ReplicaFailure")
     if refused is not None and refused.status == "True":
-        return "replica_failure", f"the API refuses its pods: {clean(refused.message)}.", refused.last_transition_time
+        return "replica_failure", f"the API refuses its pods: {phrase(refused.message)}.", refused.last_transition_time
     seen = [(pod, found) for pod in scene.pods if (found := trouble(pod)) is not None]
     troubles = [(pod, found) for pod, found in seen if found.reason != "Terminating"]
     if troubles:
@@ -236,7 +242,7 @@ def _why(scene: _Scene) -> tuple[str, str, datetime | None]:
         return _slug(found.reason), f"{found.sentence}.{advice}", found.since
     late = condition(conditions, "Progressing")
     if late is not None and late.status == "False":
-        return "deadline", f"its rollout is past its deadline: {clean(late.message)}.", late.last_transition_time
+        return "deadline", f"its rollout is past its deadline: {phrase(late.message)}.", late.last_transition_time
     if not scene.pods:
         return "no_pod", "no pod exists. Look at the events of its controller.", None
     return "starting", "its pods are starting. Wait, then look at their events.", None
@@ -268,7 +274,8 @@ def _is_master(node: Node) -> bool:
 
 
 def _command(params: WorkloadReady) -> str:
-    words = (params.kind.lower(), *((params.name,) if params.name else ()), *everywhere(params.namespace))
+    what = params.kind.lower() if params.name else f"{params.kind.lower()},pods"
+    words = (what, *((params.name,) if params.name else ()), *everywhere(params.namespace))
     return kubectl("get", *words, namespace=params.namespace, labels=params.selector)
 
 
