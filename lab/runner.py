@@ -127,7 +127,7 @@ class Lab:
         for obj in built.objects:
             if obj["kind"] == "Node":
                 _reach_logs(obj, port)
-        loader = Loader(self._client)
+        loader = Loader(self._client, built.intents)
         count = await loader.load(built.objects)
         log.warning("loaded %d objects into %s; left out: %d", count, self.url, len(loader.left_out))
         for line in loader.left_out:

@@ -191,8 +191,8 @@ def covers(live: Any, wanted: Any) -> bool:
                 return len(have) == len(wanted) and all(map(covers, have, wanted))
             return all(covers(named.get(item["name"]), item) for item in wanted)
         return len(have) == len(wanted) and all(map(covers, have, wanted))
-    if wanted is None or wanted == "":
-        return live in (None, "")
+    if wanted is None or wanted is False or wanted == "":
+        return live in (None, False, "")  # servers may leave out what is empty
     return same_scalar(live, wanted)
 
 

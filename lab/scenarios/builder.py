@@ -48,6 +48,7 @@ class Builder:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self.intents: dict[str, Object] = {}  # uid -> what was written, before defaulting
         self._store: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
 
     # -- reading (a View) ----------------------------------------------------------------------------------------
@@ -97,6 +98,7 @@ class Builder:
         if status is not None:
             made["status"] = status
         self._store[key_for(obj)][name] = made
+        self.intents[made["metadata"]["uid"]] = body
         return made
 
     def put(self, obj: Object) -> None:

@@ -20,10 +20,10 @@ _CRD_SECONDS = 20.0
 
 
 class Loader:
-    """One load. `left_out` says what was not written and why."""
+    """One load. `intents` are the objects before defaulting, by uid; `left_out` says what was not written and why."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    def __init__(self, client: Client, intents: dict[str, Object]) -> None:
+        self.client, self.intents = client, intents
         self.left_out: list[str] = []
 
     async def load(self, objects: list[Object]) -> int:
@@ -66,7 +66,7 @@ class Loader:
         await asyncio.gather(*(one(obj) for obj in objects))
 
     async def _write(self, obj: Object) -> None:
-        key, body = key_for(obj), bare(obj)
+        key, body = key_for(obj), bare(self.intents.get(meta.uid(obj), obj))
         label = f"{obj['kind']} {'/'.join(meta.key_of(obj))}"
         if not self.client.serves(key):
             self.left_out.append(f"{label}: {key} is not served")

@@ -13,6 +13,7 @@ from lab.controllers import (
     daemonset,
     deployment,
     endpoints,
+    events,
     loadbalancer,
     meta,
     operator_config,
@@ -219,7 +220,17 @@ class Settler:
         }
         lines = self._lines(behaviour, last_start)
         self.logs[namespace, name, str(spec["name"])] = (lines, lines)
+        self._crash_event(pod, spec, message.partition("pod=")[2], crashes, last_end)
         return entry
+
+    def _crash_event(self, pod: Object, spec: Object, where: str, crashes: int, ago: float) -> None:
+        """The Event that the kubelet raises at every back-off."""
+        text = f"Back-off restarting failed container {spec['name']} in pod {where}"
+        field = f"spec.containers{{{spec['name']}}}"
+        made = events.event("kubelet", pod, "BackOff", text, True, pod["spec"]["nodeName"], field)
+        first = self.world.time(self.world.minutes_old(pod) - 0.5)
+        made |= {"count": crashes * 4, "firstTimestamp": first, "lastTimestamp": self.world.time(ago)}
+        self.world.add(made, self.world.minutes_old(pod) - 0.5, "kubelet")
 
     def _lines(self, behaviour: Behaviour, minutes_ago: float) -> Lines:
         found = []

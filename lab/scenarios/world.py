@@ -36,9 +36,10 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Built:
-    """A scenario ready to be loaded."""
+    """A scenario ready to be loaded. `intents` has for each uid what a person would have written."""
 
     objects: list[Object]
+    intents: dict[str, Object]
     files: dict[str, str]
     logs: Logs
 
@@ -51,7 +52,7 @@ def build(name: str, now: datetime, seed: int = 1) -> Built:
     scenario: Scenario = module.SCENARIO
     files = shipped_files()
     if scenario.nothing:
-        return Built([], files, {})
+        return Built([], {}, files, {})
     files[MONITORING_FILE] = scenario.values(files[MONITORING_FILE])
     repository = Repository(files)
     world = Builder(now)
@@ -67,4 +68,4 @@ def build(name: str, now: datetime, seed: int = 1) -> Built:
     found = world.objects()
     if scenario.events:
         found += monitoring.events(world)
-    return Built(found, files, settler.logs)
+    return Built(found, world.intents, files, settler.logs)

@@ -143,11 +143,19 @@ def job_rule(pod: Object, container: Object, _view: View) -> Behaviour | None:
     return Behaviour(exit=Exit(0, 2.0, "Completed"), log=((0.5, f"{container['name']} done"),))
 
 
+def init_rule(pod: Object, container: Object, _view: View) -> Behaviour | None:
+    """An init container does its work and ends; one that is restarted always is a sidecar and stays."""
+    names = [entry["name"] for entry in pod["spec"].get("initContainers") or []]
+    if container["name"] not in names or container.get("restartPolicy") == "Always":
+        return None
+    return Behaviour(exit=Exit(0, 1.0, "Completed"))
+
+
 def decide(pod: Object, container: Object, view: View) -> Behaviour:
     """The behaviour of one container, by the first rule that knows."""
     from lab.controllers.kubelet.applications import APPLICATION_RULES
 
-    for rule in (image_rule, environment_rule, memory_rule, *APPLICATION_RULES, job_rule):
+    for rule in (image_rule, environment_rule, memory_rule, *APPLICATION_RULES, init_rule, job_rule):
         found = rule(pod, container, view)
         if found:
             return found
