@@ -136,7 +136,7 @@ class Batch:
             f"item-checks-{row.id}": _html("checks", page=page),
             f"item-facts-{row.id}": _html("item_facts", page=page),
             f"item-history-{row.id}": _html("history", page=page, newest_first=page.history[::-1]),
-            f"item-diagnosis-{row.id}": _html("diagnosis", row=row, diagnosis=remedies.diagnosis(item, page)),
+            f"item-diagnosis-{row.id}": _html("diagnosis", row=row, diagnosis=remedies.diagnosis(page)),
             f"item-remedies-{row.id}": _html("remedies", page=page, remedies=remedies.options(page, self.role)),
         }
         return [partial(target, html) for target, html in drawn.items()]

@@ -219,3 +219,20 @@ class Lesson(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Diagnosis(models.Model):
+    """Why an item is not proven, as it was last found beside the observer. Pages read it; they ask no cluster."""
+
+    item = models.OneToOneField(Item, on_delete=models.CASCADE, primary_key=True, related_name="diagnosis")
+    #: the stretch it explains: a new one is diagnosed anew
+    span = models.ForeignKey(ItemSpan, on_delete=models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+    #: ``monitoring.verdict.Finding`` as JSON, most likely first
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name_plural = "diagnoses"
+
+    def __str__(self) -> str:
+        return f"{self.item_id} {self.at:%F %T}"

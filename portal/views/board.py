@@ -170,7 +170,7 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "page": page,
         "newest_first": page.history[::-1],
-        "diagnosis": remedies.diagnosis(found, page),
+        "diagnosis": remedies.diagnosis(page),
         "remedies": options,
         "best": next((option for option in options if option.best), None),
         "can_plan": may(who, "deployments.make_plan"),

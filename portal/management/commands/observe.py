@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from integrations.errors import SourceError
 from monitoring.collect import open_readers
 from monitoring.observer.observer import Observer
+from portal.checklists.diagnosing import Diagnostician
 from portal.checklists.sink import ItemSink
 
 #: after a signal the main loop stops within a fraction of this; a hung system call must not hold the process
@@ -39,5 +40,7 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
+        diagnostician = Diagnostician(open_readers(settings))
+        threading.Thread(target=diagnostician.run, args=(stop,), name="diagnose", daemon=True).start()
         Observer(readers, ItemSink()).run(stop)
         self.stdout.write("The observer stopped.")
