@@ -32,6 +32,7 @@ _DEPTH = 20
 class AlertRoute(Params, frozen=True):
     """Parameters of ``alert_route``."""
 
+    namespace: Annotated[str, Meta(description="where Alertmanager is, for the line to run by hand")] = "monitoring"
     receiver: Annotated[str, Meta(description="the receiver that must be reached; empty is any real one")] = ""
 
 
@@ -138,6 +139,11 @@ def _heartbeat(path: Path) -> bool:
     )
 
 
+def _command(params: AlertRoute) -> str:
+    where = f"/api/v1/namespaces/{params.namespace}/services/alertmanager-operated:9093"
+    return f"kubectl get --raw {where}/proxy{STATUS.path}"
+
+
 TYPES = (
     CheckType(
         slug="alert_route",
@@ -146,7 +152,7 @@ TYPES = (
         params=AlertRoute,
         needs=_needs,
         evaluate=_evaluate,
-        command=lambda _: "amtool config show --alertmanager.url=http://localhost:9093",
+        command=_command,
         expected=lambda p: f"a route to {p.receiver or 'a real receiver'}",
         source="alertmanager",
         watched=False,

@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from integrations.kubernetes.objects import Service
 from monitoring.checks.base import CheckType, Params, degraded, failing, unknown, verified
-from monitoring.checks.services import SLICES, front, ready_addresses
-from monitoring.checks.text import clean, count, listing
+from monitoring.checks.services import SLICES, ServiceParams, front, proxy_line, ready_addresses
+from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.snapshot import Fetch, Missing, Need, Objects, Reply, Snapshot
 from monitoring.verdict import Verdict
 
@@ -108,7 +108,10 @@ def _known(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def _list(snapshot: Snapshot, need: Fetch) -> list[dict[str, Any]]:
-    reply = snapshot.reply(need)
+    try:
+        reply = snapshot.reply(need)
+    except Missing as missing:
+        raise Missing(need, f"Grafana could not be asked: {phrase(str(missing))}.") from missing
     if reply.status in {401, 403}:
         raise Missing(need, f"Grafana refuses the portal's token with HTTP {reply.status}. Give it a valid one.")
     if reply.status != 200 or not isinstance(reply.body, list):
@@ -238,8 +241,8 @@ def _source_expected(params: GrafanaDatasource) -> str:
 
 
 def _health_command(params: GrafanaHealth) -> str:
-    namespace = params.namespace or "NAMESPACE"
-    return f"kubectl get --raw /api/v1/namespaces/{namespace}/services/SERVICE:http-web/proxy/api/health"
+    where = ServiceParams(namespace=params.namespace or "default", selector=params.selector)
+    return proxy_line(where, "", "/api/health")
 
 
 TYPES = (

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from integrations.kubernetes.objects import Service
 from monitoring.checks.base import CheckType, failing, ref, unknown, verified
-from monitoring.checks.services import SLICES, ServiceParams, front, ready_addresses, select
+from monitoring.checks.services import SLICES, ServiceParams, front, proxy_line, ready_addresses, select
 from monitoring.checks.text import clean, in_namespace, spelled
 from monitoring.snapshot import Link, Missing, Need, Objects, Snapshot
 from monitoring.verdict import Verdict
@@ -75,9 +75,7 @@ def _evaluate(snapshot: Snapshot, params: LinkAnswers, _: datetime) -> Verdict:
 
 
 def _command(params: LinkAnswers) -> str:
-    name = params.name or "SERVICE"
-    port = f":{params.port}" if params.port else ""
-    return f"kubectl get --raw '/api/v1/namespaces/{params.namespace}/services/{name}{port}/proxy{params.path}'"
+    return proxy_line(params, params.port, params.path)
 
 
 TYPES = (

@@ -84,6 +84,16 @@ def front(service: Service) -> str:
     return clean(outside[0] if outside else inside or service.metadata.name, 80)
 
 
+def proxy_line(params: ServiceParams, port: str, path: str) -> str:
+    """A ``kubectl`` line that opens a path behind the Service through the API server, as the portal does."""
+    chosen = ("service", params.name) if params.name else ("services",)
+    first = "" if params.name else ".items[0]"
+    ports = port or f"{{{first}.spec.ports[0].port}}"
+    form = f"jsonpath={{{first}.metadata.name}}:{ports}"
+    inner = kubectl("get", *chosen, namespace=params.namespace, labels=params.selector, output=form)
+    return f'kubectl get --raw "/api/v1/namespaces/{params.namespace}/services/$({inner})/proxy{path}"'
+
+
 def _absent(params: ServiceParams) -> Verdict:
     what = spelled(params.selector, params.name)
     subject = f"{what} has no Service" if what else "There is no Service"
@@ -172,7 +182,8 @@ def _address(service: Service, params: LoadBalancerAddress) -> Verdict:
 def _endpoints_command(params: ServiceHasEndpoints) -> str:
     if params.name:
         return kubectl("get", "endpointslices", namespace=params.namespace, labels=f"{SERVICE_LABEL}={params.name}")
-    return kubectl("get", "endpoints", namespace=params.namespace, labels=params.selector)
+    # the slices of a Service carry its labels
+    return kubectl("get", "endpointslices", namespace=params.namespace, labels=params.selector)
 
 
 def _address_command(params: LoadBalancerAddress) -> str:
