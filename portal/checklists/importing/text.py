@@ -27,12 +27,13 @@ _MARKS = {
 }
 _MARK = {char: claimed for claimed, chars in _MARKS.items() for char in chars}
 _WORDS = (
+    (Claimed.OPEN, r"\bnot (?:yet|started|done|begun)\b"),
     (Claimed.IN_PROGRESS, r"\b(?:in[ -]progress|wip|ongoing|partial(?:ly)?|started|doing|in review)\b"),
-    (Claimed.OPEN, r"\b(?:to[ -]?do|not (?:started|done)|open|pending|planned|blocked|backlog|missing|failed)\b"),
+    (Claimed.OPEN, r"\b(?:to[ -]?do|open|pending|planned|blocked|backlog|missing|failed)\b"),
     (Claimed.DONE, r"\b(?:done|complete[d]?|finished|deployed|delivered|closed|live|shipped|yes|ok|100 ?%)\b"),
 )
 _COMPILED = tuple((claimed, re.compile(words, re.IGNORECASE)) for claimed, words in _WORDS)
-_LINK = re.compile(r"!?\[([^\]\[]{0,300})\]\([^)\s]{0,500}(?:\s[^)]{0,200})?\)")
+_LINK = re.compile(r"!?\[([^\]\[]{0,300})\]\((?:[^()\s]|\([^()\s]{0,200}\)){0,500}(?:\s[^()]{0,200})?\)")
 _HTML = re.compile(r"<[^<>]{1,200}>")
 _EMPHASIS = re.compile(r"\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
 _LEAD = re.compile(r"^\s*(?:\*\*|__)([^*_]{1,200}?)\s*:?\s*(?:\*\*|__)\s*[:–—-]?\s*(.*)$", re.DOTALL)

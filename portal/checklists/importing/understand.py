@@ -5,12 +5,25 @@ It knows how people write, not what is true. Each finder marks the lines it unde
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
 from portal.checklists.importing.document import Document, Kind, Unit
+from portal.checklists.importing.sections import (
+    KEYED,
+    NAME_COLUMN,
+    NUMBERED,
+    OPTION,
+    PERCENT,
+    PHASE,
+    STATE_TAIL,
+    STATUS_COLUMN,
+    TAIL,
+    object_name,
+    section_named,
+    singular,
+)
 from portal.checklists.importing.shapes import (
     Attempt,
     FoundDecision,
@@ -33,37 +46,8 @@ from portal.checklists.importing.text import (
     unmarked,
 )
 
-_I = re.IGNORECASE
-_PHASE = re.compile(r"\bphase\s+(\d{1,3})\b\s*(?:[:–—-]\s*(.+))?", _I)
-_PERCENT = re.compile(r"\b(\d{1,3})\s*%")
-_OPTION = re.compile(r"^\W{0,4}option\s+([A-Za-z]|\d{1,2})\b\W{0,6}(.*)$", _I | re.DOTALL)
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
-_TAIL = re.compile(
-    r"\s*[-–—:|(]\s*(?:progress|status|weekly|monthly)?\s*(?:report|update|completion|preview)\)?\s*$", _I
-)
-_KEYED = re.compile(r"^\W*(selected|chosen|decision|choice|reason|why|rationale|because|alternatives?|rejected)\W", _I)
-
-SECTIONS = {
-    "decisions": re.compile(r"\bdecisions?\b|\badrs?\b", _I),
-    "lessons": re.compile(r"\blessons?\b|\blearn(?:ed|t|ings?)\b|\bretrospective\b|\btake-?aways?\b", _I),
-    "resources": re.compile(r"\bresources?\b|\binventory\b", _I),
-    "done": re.compile(r"\baccomplish|\bachiev|\bcompleted\b|\bdelivered\b|\bdone\b|\bhighlights?\b|\bfinished\b", _I),
-    "open": re.compile(
-        r"\bnext steps?\b|\bto-?dos?\b|\bopen (?:items|points|tasks)\b|\bremaining\b|\bplanned\b|\bbacklog\b|"
-        r"\bupcoming\b|\bpreview\b|\bcompletion\b|\btasks?\b|\bchecklist\b|\bmilestones?\b|\bdeliverables?\b",
-        _I,
-    ),
-    "attempts": re.compile(r"\battempt|\btried\b", _I),
-    "state": re.compile(
-        r"\bcurrent (?:state|status)\b|\bissues?\b|\bproblems?\b|\brisks?\b|\bblockers?\b|\bnotes?\b", _I
-    ),
-}
-_STATUS_COLUMN = re.compile(r"^(?:status|state|done\??|progress|complete[d]?\??|ready\??)$", _I)
-_NAME_COLUMN = re.compile(
-    r"^(?:item|task|name|title|feature|component|deliverable|milestone|work ?item|what|action)s?$", _I
-)
-_STATE_TAIL = re.compile(r"\s*[-–—(:]\s*(?:in progress|done|complete[d]?|open|pending)\)?\s*$", _I)
-_KINDS = {"pvc": "PersistentVolumeClaim", "pv": "PersistentVolume", "crd": "CustomResourceDefinition"}
+#: sections that a paragraph before a list may name, as a heading does
+_LABELLED = ("attempts", "state", "decisions", "lessons", "resources")
 
 
 @dataclass(slots=True)
@@ -85,6 +69,7 @@ class Understood:
     lines: set[int] = field(default_factory=set)
 
     def take(self, *units: Unit) -> None:
+        """These units are understood."""
         for unit in units:
             self.lines.update(range(unit.first, unit.last + 1))
 
@@ -142,7 +127,7 @@ class _Understanding:
         first = heading or next(iter(self._units), None)
         if first is not None:
             self._found.title = plain(first.text)[:200]
-            match = _PHASE.search(first.text)
+            match = PHASE.search(first.text)
             self._found.phase_number = int(match[1]) if match else None
             if heading is not None:
                 self._found.take(heading)
@@ -156,20 +141,20 @@ class _Understanding:
                 self._found.take(unit)
             elif label in {"status", "next session", "author", "team", "owner"} and text:
                 self._found.take(unit)
-        if self._found.dated_on is None and self._found.title:
-            self._found.dated_on = find_date(self._found.title)
+        head = (unit.text for unit in self._units[:12] if unit.kind in {Kind.HEADING, Kind.PARAGRAPH})
+        self._found.dated_on = self._found.dated_on or next(filter(None, map(find_date, head)), None)
 
     def phases(self) -> None:
         """Phases named in headings, or in the first line when there are none; with a percentage someone claims."""
         sources = [unit for unit in self._units if unit.kind is Kind.HEADING] or list(self._units[:1])
         for unit in sources:
-            match = _PHASE.search(plain(unit.text))
+            match = PHASE.search(plain(unit.text))
             if match is None:
                 continue
-            title = unmarked(_TAIL.sub("", match[2] or ""))
+            title = unmarked(TAIL.sub("", match[2] or ""))
             self._phase(FoundPhase("", int(match[1]), title[:120], (unit.first, unit.last)))
             self._found.take(unit)
-        percents = [int(m[1]) for unit in sources if self._about(unit) and (m := _PERCENT.search(unit.text))]
+        percents = [int(m[1]) for unit in sources if self._about(unit) and (m := PERCENT.search(unit.text))]
         claimed = next((percent for percent in percents if percent <= 100), None)
         if claimed is not None and self._found.phase_number is not None:
             for index, phase in enumerate(self._found.phases):
@@ -194,7 +179,7 @@ class _Understanding:
     def _phase_of(self, unit: Unit) -> int | None:
         """The phase named by the nearest heading above (or the heading itself), else the report's own."""
         for above in (unit, *self._document.above(unit)):
-            if above.kind is Kind.HEADING and (match := _PHASE.search(above.text)):
+            if above.kind is Kind.HEADING and (match := PHASE.search(above.text)):
                 return int(match[1])
         return self._found.phase_number
 
@@ -203,11 +188,13 @@ class _Understanding:
     def section_of(self, unit: Unit) -> str:
         """The section a unit stands in: by its label, then by its headings, nearest first."""
         if unit.label is not None:
-            name = _section(self._units[unit.label].text, ("attempts", "state", "decisions", "lessons", "resources"))
+            name = section_named(
+                self._units[unit.label].text, ("attempts", "state", "decisions", "lessons", "resources")
+            )
             if name:
                 return name
         for index in unit.headings:
-            name = _section(self._units[index].text)
+            name = section_named(self._units[index].text)
             if name:
                 return name
         return ""
@@ -215,7 +202,7 @@ class _Understanding:
     def options(self) -> None:
         """``Option A: …``, as list items or headings, with the steps beneath."""
         for unit in self._units:
-            match = _OPTION.match(plain(unit.text)) if unit.kind in {Kind.ITEM, Kind.HEADING, Kind.PARAGRAPH} else None
+            match = OPTION.match(plain(unit.text)) if unit.kind in {Kind.ITEM, Kind.HEADING, Kind.PARAGRAPH} else None
             if match is None:
                 continue
             steps = self._children.get(unit.index, []) if unit.kind is Kind.ITEM else self._directly_under(unit)
@@ -281,16 +268,16 @@ class _Understanding:
     def _resource(self, unit: Unit) -> None:
         label = self._units[unit.label] if unit.label is not None else None
         head = label or (self._units[unit.headings[0]] if unit.headings else None)
-        kind = _singular(plain(head.text)) if head is not None else ""
+        kind = singular(plain(head.text)) if head is not None else ""
         self._found.resources.append(
-            FoundResource(kind, _object_name(unit.text), plain(unit.text)[:500], (unit.first, unit.last))
+            FoundResource(kind, object_name(unit.text), plain(unit.text)[:500], (unit.first, unit.last))
         )
         self._found.take(unit)
 
     def _decide(self, heading: int, units: list[Unit]) -> None:
         """All of one heading is one decision; under the section's own heading each top item is one."""
         own = self._units[heading] if heading >= 0 else None
-        if own is not None and not _section(own.text, ("decisions",)):
+        if own is not None and self._names_a_decision(own):
             self._decision(plain(unmarked(own.text)), units, own)
             return
         for unit in units:
@@ -298,11 +285,17 @@ class _Understanding:
                 title, text = lead(unit.text)
                 self._decision(title, [unit, *self._below(unit)], None, text)
 
+    def _names_a_decision(self, heading: Unit) -> bool:
+        """Whether a heading is one decision (``ADR-7: Ingress``) and not the head of them all."""
+        if not section_named(heading.text, ("decisions",)) or NUMBERED.match(plain(heading.text)):
+            return True
+        return any(section_named(self._units[index].text, ("decisions",)) for index in heading.headings)
+
     def _decision(self, title: str, units: list[Unit], heading: Unit | None, selected: str = "") -> None:
         reason, alternatives, points = "", [], []
         for unit in units:
             name, text = lead(unit.text)
-            keyed = _KEYED.match(f"{name}:" if text else f"{plain(unit.text)}:")
+            keyed = KEYED.match(f"{name}:" if text else f"{plain(unit.text)}:")
             word = keyed[1].lower() if keyed else ""
             said = text or plain(unit.text).partition(":")[2].strip()
             if word in {"selected", "chosen", "decision", "choice"} and said:
@@ -347,7 +340,7 @@ class _Understanding:
         around = state_of(nearest.text) if nearest is not None and mark_of(nearest.text) else None
         if section == "done" and around in {None, Claimed.DONE}:
             return own or Claimed.DONE
-        if section == "open" or (nearest is not None and nearest.level > 1 and _PHASE.search(nearest.text)):
+        if section == "open" or (nearest is not None and nearest.level > 1 and PHASE.search(nearest.text)):
             return own or Claimed.OPEN
         return own
 
@@ -365,11 +358,11 @@ class _Understanding:
     def _heading_item(self, unit: Unit) -> None:
         """``### ⚠️ Grafana UI - In Progress``: a marked heading with no items of its own beneath is one itself."""
         claimed = mark_of(unit.text)
-        if claimed is None or unit.level == 1 or _PHASE.search(unit.text):
+        if claimed is None or unit.level == 1 or PHASE.search(unit.text):
             return
         if any(unit.index in self._units[item.unit].headings for item in self._found.items):
             return
-        title = _STATE_TAIL.sub("", unmarked(plain(unit.text)))
+        title = STATE_TAIL.sub("", unmarked(plain(unit.text)))
         number = self._phase_of(unit)
         self._found.items.append(FoundItem(title[:200], "", claimed, (unit.first, unit.last), unit.index, number))
         self._found.take(unit)
@@ -381,35 +374,15 @@ class _Understanding:
             if unit.kind is Kind.CELL:
                 rows.setdefault((unit.first, unit.header), []).append(unit)
         for cells in rows.values():
-            status = next((cell for cell in cells if _STATUS_COLUMN.match(plain(cell.column))), None)
-            named = next((cell for cell in cells if _NAME_COLUMN.match(plain(cell.column))), cells[0])
+            status = next((cell for cell in cells if STATUS_COLUMN.match(plain(cell.column))), None)
+            named = next((cell for cell in cells if NAME_COLUMN.match(plain(cell.column))), cells[0])
             section = self.section_of(cells[0])
             if section == "resources" and cells[0].text:
-                kind = _singular(plain(cells[0].text if len(cells) > 1 else cells[0].column))
+                kind = singular(plain(cells[0].text if len(cells) > 1 else cells[0].column))
                 text = plain(cells[1].text if len(cells) > 1 else cells[0].text)
                 lines = (cells[0].first, cells[0].last)
-                self._found.resources.append(FoundResource(kind, _object_name(text), text[:500], lines))
+                self._found.resources.append(FoundResource(kind, object_name(text), text[:500], lines))
                 self._found.take(*cells)
             elif status is not None and named is not status and named.text and section not in {"lessons", "decisions"}:
                 claimed = state_of(status.text) or Claimed.OPEN
                 self._item(named, claimed)
-
-
-def _section(text: str, names: tuple[str, ...] = tuple(SECTIONS)) -> str:
-    cleaned = plain(text)[:200]
-    return next((name for name in names if SECTIONS[name].search(cleaned)), "")
-
-
-def _singular(label: str) -> str:
-    word = unmarked(label).rstrip(":").strip()
-    single = word[:-1] if word.endswith("s") and not word.endswith("ss") else word
-    return _KINDS.get(single.lower(), single)[:80]
-
-
-def _object_name(text: str) -> str:
-    """The name of a Kubernetes object in a line: the longest lower-case name with a dash, or the whole line."""
-    whole = plain(text)
-    if _NAME.fullmatch(whole):
-        return whole
-    names = [word for word in re.split(r"[\s(),:`]+", whole) if "-" in word and _NAME.fullmatch(word)]
-    return max(names, key=len, default="")
