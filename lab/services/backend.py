@@ -135,6 +135,8 @@ class Services:
         database = self._databases[key]
         states = [self._state(manager) for manager in self._managers(owner)]
         notifications = states[0] if states else AlertState(load(_NO_CONFIG))
+        for state in states:
+            state.tick(self._now())
         database.refresh(owner, notifications, getattr(self._cache, "generation", None))
         for state in states:
             self._send(database, owner, state)

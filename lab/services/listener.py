@@ -69,5 +69,5 @@ class Listener:
             await self._site.stop()
             self._site = None
             if self._runner is not None and self._runner.server is not None:
-                await self._runner.server.shutdown(0)
+                await self._runner.server.shutdown(0.05)  # zero would mean: wait for ever
             self._bind()

@@ -95,9 +95,9 @@ class Storage:
             track.spans.append(Span(min(start, now), one.curve))
             return
         last = track.spans[-1]
-        known = one.since if one.since is not None else now
-        earliest = last.end if last.end is not None else last.start
-        start = min(max(known, earliest), now)
+        # it read differently at the last scrape, so an older `since` is about something else
+        moved = one.since if one.since is not None and one.since > (self._taken_at or now) else now
+        start = min(max(moved, last.end if last.end is not None else last.start), now)
         if last.end is None:
             last.end = start
         track.spans.append(Span(start, one.curve))

@@ -58,7 +58,7 @@ def test_a_pod_reads_as_kubectl_prints_it() -> None:
 
 
 def test_init_containers_come_first_in_the_status_word() -> None:
-    inits = {"initContainers": [{}, {}], "containers": [{}]}
+    inits: dict[str, Any] = {"initContainers": [{}, {}], "containers": [{}]}
     waiting = named(spec=inits, status={"phase": "Pending", "initContainerStatuses": [{"state": {"running": {}}}, {}]})
     assert row("", "Pod", waiting)["Status"] == "Init:0/2"
     failed = {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
@@ -101,7 +101,7 @@ def test_wide_columns_are_marked_as_such() -> None:
 
 def test_custom_columns_follow_their_path() -> None:
     app = named(status={"sync": {"status": "OutOfSync"}, "conditions": [{"type": "Ready", "status": "True"}]})
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"name": "Sync Status", "type": "string", "jsonPath": ".status.sync.status"},
         {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
         {"name": "Since", "type": "date", "jsonPath": ".metadata.creationTimestamp"},

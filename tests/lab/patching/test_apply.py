@@ -67,8 +67,8 @@ def images(doc: Doc) -> list[str]:
 def test_a_create_owns_exactly_the_fields_it_names() -> None:
     result = applied(None, deployment(), "portal", DEPLOYMENT)
     assert managers(result) == [["portal", "Apply", ""]]
-    env = {'k:{"name":"X"}': {".": {}, "f:name": {}, "f:value": {}}}
-    labels = {"f:metadata": {"f:labels": {"f:app": {}}}}
+    env: Doc = {'k:{"name":"X"}': {".": {}, "f:name": {}, "f:value": {}}}
+    labels: Doc = {"f:metadata": {"f:labels": {"f:app": {}}}}
     containers = {
         'k:{"name":"a"}': {".": {}, "f:env": env, "f:image": {}, "f:name": {}},
         'k:{"name":"b"}': {".": {}, "f:image": {}, "f:name": {}},
@@ -303,24 +303,14 @@ def test_nulls_that_were_stored_survive_an_apply_that_changes_nothing() -> None:
 
 names = st.sampled_from("abc")
 # an empty list or map reads back as absent, so the documents below have none
-containers = st.lists(
-    st.fixed_dictionaries(
-        {"name": names},
-        optional={
-            "image": st.sampled_from(["i:1", "i:2"]),
-            "env": st.lists(
-                st.fixed_dictionaries({"name": names}, optional={"value": names}),
-                min_size=1,
-                max_size=2,
-                unique_by=lambda e: e["name"],
-            ),
-            "args": st.lists(names, min_size=1, max_size=2),
-        },
-    ),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda c: c["name"],
-)
+variables: st.SearchStrategy[Doc] = st.fixed_dictionaries({"name": names}, optional={"value": names})
+optional: Doc = {
+    "image": st.sampled_from(["i:1", "i:2"]),
+    "env": st.lists(variables, min_size=1, max_size=2, unique_by=lambda each: str(each["name"])),
+    "args": st.lists(names, min_size=1, max_size=2),
+}
+container: st.SearchStrategy[Doc] = st.fixed_dictionaries({"name": names}, optional=optional)
+containers = st.lists(container, min_size=1, max_size=3, unique_by=lambda each: str(each["name"]))
 labels = st.dictionaries(names, names, min_size=1, max_size=2)
 
 

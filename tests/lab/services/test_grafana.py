@@ -1,0 +1,149 @@
+"""The lab's Grafana: health, credentials, datasources and dashboards as its pod and its files make them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.lab.services.conftest import MONITORING, Desk
+
+
+def bearer(desk: Desk) -> dict[str, str]:
+    return {"authorization": f"Bearer {desk.services.grafana_token}"}
+
+
+def get(desk: Desk, path: str) -> tuple[int, Any]:
+    return desk.ask("grafana", "GET", path, None, **bearer(desk))
+
+
+def grafana_pod(desk: Desk) -> str:
+    return next(
+        p["metadata"]["name"] for p in desk.store.list("pods", MONITORING) if "grafana" in p["metadata"]["name"]
+    )
+
+
+def test_health_needs_no_credentials_and_everything_else_does(healthy: Desk) -> None:
+    status, body = healthy.ask("grafana", "GET", "/api/health")
+    assert (status, body["database"], body["version"]) == (200, "ok", "10.2.2")
+    assert healthy.ask("grafana", "GET", "/api/datasources")[0] == 401
+    assert healthy.ask("grafana", "GET", "/api/datasources", None, authorization="Bearer nope")[0] == 401
+    assert get(healthy, "/api/datasources")[0] == 200
+
+
+def test_a_database_that_no_service_leads_to_fails_the_health_of_a_listening_grafana(healthy: Desk) -> None:
+    def point_away(pod: Any) -> None:
+        grafana = next(each for each in pod["spec"]["containers"] if each["name"] == "grafana")
+        grafana["env"].append({"name": "GF_DATABASE_HOST", "value": "grafana-db.platform-monitoring:5432"})
+
+    healthy.store.change("pods", MONITORING, grafana_pod(healthy), point_away)
+    status, body = healthy.ask("grafana", "GET", "/api/health")
+    assert (status, body["database"]) == (503, "failing")
+    assert get(healthy, "/api/datasources")[0] == 500
+
+
+def test_datasources_come_from_the_file_that_the_container_mounts(healthy: Desk) -> None:
+    (found,) = get(healthy, "/api/datasources")[1]
+    assert (found["type"], found["isDefault"], found["readOnly"]) == ("prometheus", True, True)
+    assert get(healthy, f"/api/datasources/uid/{found['uid']}")[1]["name"] == found["name"]
+    status, health = get(healthy, f"/api/datasources/uid/{found['uid']}/health")
+    assert (status, health["status"]) == (200, "OK")
+
+
+def test_a_datasource_whose_service_has_no_endpoint_is_not_healthy(healthy: Desk) -> None:
+    (found,) = get(healthy, "/api/datasources")[1]
+    for piece in healthy.store.list("endpointslices.discovery.k8s.io", MONITORING):
+        if piece["metadata"]["labels"]["kubernetes.io/service-name"] == "kube-prometheus-stack-prometheus":
+            healthy.store.remove("endpointslices.discovery.k8s.io", MONITORING, piece["metadata"]["name"])
+    status, health = get(healthy, f"/api/datasources/uid/{found['uid']}/health")
+    assert (status, health["status"]) == (400, "ERROR")
+    assert "connection refused" in health["message"]
+
+
+def test_a_datasource_can_be_added_once(healthy: Desk) -> None:
+    made = {"name": "Alertmanager", "uid": "alertmanager", "type": "alertmanager", "url": "http://a.b:9093"}
+    secret = made | {"secureJsonData": {"password": "hunter2"}}
+    status, body = healthy.ask("grafana", "POST", "/api/datasources", secret, **bearer(healthy))
+    assert (status, body["message"]) == (200, "Datasource added")
+    assert healthy.ask("grafana", "POST", "/api/datasources", secret, **bearer(healthy))[0] == 409
+    listed = get(healthy, "/api/datasources")[1]
+    assert [each["uid"] for each in listed][-1] == "alertmanager"
+    assert "hunter2" not in json.dumps(listed)
+
+
+def test_dashboards_are_found_by_tag_after_they_were_imported(healthy: Desk) -> None:
+    assert get(healthy, "/api/search?tag=dora")[1] == []
+    board = {"dashboard": {"title": "DORA Overview", "uid": "dora-overview", "tags": ["dora"]}, "overwrite": True}
+    assert healthy.ask("grafana", "POST", "/api/dashboards/db", board, **bearer(healthy))[0] == 200
+    (found,) = get(healthy, "/api/search?tag=dora")[1]
+    assert (found["uid"], found["url"]) == ("dora-overview", "/d/dora-overview/dora-overview")
+    assert get(healthy, "/api/dashboards/uid/dora-overview")[1]["dashboard"]["title"] == "DORA Overview"
+    assert get(healthy, "/api/dashboards/uid/none")[0] == 404
+    assert healthy.ask("grafana", "DELETE", "/api/dashboards/uid/dora-overview", None, **bearer(healthy))[0] == 200
+    assert get(healthy, "/api/search?tag=dora")[1] == []
+
+
+def test_a_mounted_config_map_gives_dashboards_and_a_lone_label_does_not(healthy: Desk) -> None:
+    board = json.dumps({"title": "Argo CD", "uid": "argo", "tags": ["argocd"]})
+    healthy.store.put(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "boards", "namespace": MONITORING, "labels": {"grafana_dashboard": "1"}},
+            "data": {"argo.json": board, "broken.json": "{"},
+        }
+    )
+    assert get(healthy, "/api/search")[1] == [], "the sidecars are off, so nobody collects it"
+
+    def mount(pod: Any) -> None:
+        grafana = next(each for each in pod["spec"]["containers"] if each["name"] == "grafana")
+        grafana["volumeMounts"].append({"name": "boards", "mountPath": "/var/lib/grafana/dashboards/default"})
+        pod["spec"]["volumes"].append({"name": "boards", "configMap": {"name": "boards"}})
+
+    healthy.store.change("pods", MONITORING, grafana_pod(healthy), mount)
+    assert [each["title"] for each in get(healthy, "/api/search?query=argo")[1]] == ["Argo CD"]
+
+
+def test_reloading_takes_the_admins_password_and_not_a_token(healthy: Desk) -> None:
+    path = "/api/admin/provisioning/datasources/reload"
+    assert healthy.ask("grafana", "POST", path, None, **bearer(healthy))[0] == 401
+    secret = healthy.store.need("secrets", MONITORING, "kube-prometheus-stack-grafana")
+    user, password = (base64.b64decode(secret["data"][key]).decode() for key in ("admin-user", "admin-password"))
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    assert healthy.ask("grafana", "POST", path, None, authorization=f"Basic {basic}")[0] == 200
+    wrong = base64.b64encode(f"{user}:wrong".encode()).decode()
+    assert healthy.ask("grafana", "POST", path, None, authorization=f"Basic {wrong}")[0] == 401
+
+
+def test_a_listener_refuses_while_nothing_is_ready_and_answers_when_something_is(healthy: Desk) -> None:
+    slices = healthy.store.list("endpointslices.discovery.k8s.io", MONITORING)
+    name = next(
+        s["metadata"]["name"] for s in slices if s["metadata"]["name"].startswith("kube-prometheus-stack-grafana")
+    )
+
+    def ready(value: bool) -> None:
+        def edit(piece: Any) -> None:
+            for endpoint in piece["endpoints"]:
+                endpoint["conditions"]["ready"] = value
+
+        healthy.store.change("endpointslices.discovery.k8s.io", MONITORING, name, edit)
+
+    async def run() -> None:
+        url = await healthy.services.start_listener(MONITORING, "kube-prometheus-stack-grafana", "http-web")
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            assert (await client.get(f"{url}/api/health")).json()["database"] == "ok"
+            ready(False)
+            await asyncio.sleep(0.3)
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"{url}/api/health")
+            ready(True)
+            await asyncio.sleep(0.3)
+            listed = await client.get(f"{url}/api/datasources", headers=bearer(healthy))
+            assert listed.status_code == 200
+        await healthy.services.stop()
+
+    asyncio.run(run())
