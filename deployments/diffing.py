@@ -80,7 +80,8 @@ def fingerprint(item: Mapping[str, Any] | None, key: str) -> tuple[str, Leaves]:
     """The fingerprint of what a person decides about an object, and the leaves it was made of."""
     if item is None:
         return "absent", {}
-    kept = without(leaves(item, key), NOISE)
+    # a null field and one that is left out are the same to an API server
+    kept = {path: value for path, value in without(leaves(item, key), NOISE).items() if value is not None}
     return digest(kept), kept
 
 

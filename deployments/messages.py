@@ -49,5 +49,7 @@ def send(task: str, *args: Any) -> bool:
 @functools.cache
 def _connection() -> kombu.Connection:
     """A connection for publishing only, with short timeouts (the worker's own must wait long for messages)."""
-    options = {**current_app.conf.broker_transport_options, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+    options = {**current_app.conf.broker_transport_options, **limits, **once}
     return kombu.Connection(current_app.conf.broker_url, transport_options=options, connect_timeout=0.5)

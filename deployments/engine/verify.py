@@ -1,7 +1,7 @@
 """Evidence ends a run: the plan's checks, read by a collect of our own, all verified without a break for a stated time.
 
 The receipts are stored in the run (before and now); Evidence is the observer's alone. A run that is not verified in
-time is *failed* when a check says so, and *outcome unknown* when nothing could be read.
+time is *failed*; it is *outcome unknown* when nothing at all could be read.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _give_up(turn: Turn, receipts: list[Receipt]) -> Pause:
     unknown = [r for r in receipts if r["word"] == Word.UNKNOWN.value]
     seconds = turn.document.verification.timeout_seconds
     first = (bad or unknown)[0]
-    state = RunState.FAILED if bad else RunState.OUTCOME_UNKNOWN
+    # one check that nobody answers is a failure beside others that were read; only total silence is not knowing
+    state = RunState.OUTCOME_UNKNOWN if len(unknown) == len(receipts) else RunState.FAILED
     return turn.end(state, f"Not verified within {seconds} s: {first['title']}: {first['sentence']}")
 
 
