@@ -105,11 +105,6 @@ def component(context: ClaimContext) -> Known | None:
     return None
 
 
-def heading_has(context: ClaimContext, words: str) -> bool:
-    """Whether a line above says this."""
-    return any(re.search(words, text[:MAX_LINE], re.IGNORECASE) for text in context.parents)
-
-
 def scoped(context: ClaimContext, **params: Any) -> dict[str, Any]:
     """Parameters with the report's namespace when it has one."""
     return {"namespace": context.namespace, **params} if context.namespace else params

@@ -183,11 +183,11 @@ def _workloads(scene: Scene) -> None:
     scene.workloads_read = len(scene.unread) == gaps
     scene.workloads = found
     pods: list[Pod] = _read(scene, "pods", scene.namespace)
+    owned = {pod.metadata.uid for _, item in found for pod in matching(pods, item.spec.selector.match_labels)}
     scene.pods = [
         pod
         for pod in pods
-        if any(pod in matching(pods, item.spec.selector.match_labels) for _, item in found)
-        or (scene.selector and labels_match(pod.metadata.labels, scene.selector))
+        if pod.metadata.uid in owned or (scene.selector and labels_match(pod.metadata.labels, scene.selector))
     ]
     scene.bad = [bad for pod in scene.pods if not is_ready(pod) for bad in _bad(scene, pod)]
     services: list[Service] = _read(scene, "services", scene.namespace)
