@@ -90,7 +90,10 @@ def test_without_a_cluster_claims_are_judged_by_stored_evidence() -> None:
     project = shipped()
     assert set(verdicts(preview(SHIPPED, project, None, NOW)).values()) == {"not checkable"}
     read_all(project, ago(5))
-    accept(preview("# Phase 2\n- [x] **Something new**: x\n  - Scrape interval: 30s\n", project, BROKEN, NOW), None)
+    accept(
+        preview("# Phase 2\n- [x] **Something new**: x\n  - Prometheus scrape interval: 30s\n", project, BROKEN, NOW),
+        None,
+    )
     known = check(project, "something-new", "prometheus_config")
     assert known.params == {"namespace": "platform-monitoring", "scrape_interval": "30s"}
     read_all(project, ago(1))
