@@ -49,11 +49,14 @@ class Command(BaseCommand):
         supervisor = Supervisor(state / "logs", self._say)
         try:
             env, demo = self._backing_services(supervisor, state, scenario)
+            preflight.database_answers()
+            # The web process opens no cluster connection: it starts while the database is prepared and the lab loads.
+            self._start_web(supervisor, env, host, port)
             self._prepare_database(demo)
-            if demo:
-                self._wait_for_lab(supervisor, Path(env["PORTAL_KUBECONFIG"]))
-            self._start_portal(supervisor, env, host, port, demo)
             self._greet(supervisor, host, port, demo, began)
+            if "PORTAL_LAB" in env:
+                self._wait_for_lab(supervisor, Path(env["PORTAL_KUBECONFIG"]))
+            self._start_work(supervisor, env, demo)
             supervisor.run()
         finally:
             supervisor.stop()
@@ -86,7 +89,6 @@ class Command(BaseCommand):
         return env, True
 
     def _prepare_database(self, demo: bool) -> None:
-        preflight.database_answers()
         call_command("migrate", interactive=False, verbosity=0)
         call_command("load_project", verbosity=0)
         from portal.accounts import services as accounts
@@ -108,12 +110,15 @@ class Command(BaseCommand):
                 raise NothingToServeWith(f"The demo cluster did not start within {_LAB_READY_SECONDS:.0f} s.\n{tail}")
             time.sleep(0.02)
 
-    def _start_portal(self, supervisor: Supervisor, env: dict[str, str], host: str, port: int, demo: bool) -> None:
-        python, lab = sys.executable, ("lab",) if demo else ()
-        celery = [python, "-m", "celery", "-A", "portal", "worker", "--loglevel", "INFO", "--without-gossip"]
-        beat = ["--beat", "--schedule", str(settings.STATE_DIR / "beat"), "--concurrency", "1"]
-        web = [python, "-m", "uvicorn", "portal.asgi:application", "--host", host, "--port", str(port)]
+    def _start_web(self, supervisor: Supervisor, env: dict[str, str], host: str, port: int) -> None:
+        web = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", host, "--port", str(port)]
         supervisor.start(Child("web", [*web, "--timeout-graceful-shutdown", "3", "--no-access-log"], env))
+
+    def _start_work(self, supervisor: Supervisor, env: dict[str, str], demo: bool) -> None:
+        python, lab = sys.executable, ("lab",) if demo else ()
+        celery = [python, "-m", "celery", "-A", "portal", "worker", "--loglevel", "INFO"]
+        celery += ["--without-gossip", "--without-mingle"]
+        beat = ["--beat", "--schedule", str(settings.STATE_DIR / "beat"), "--concurrency", "1"]
         observe = [python, str(settings.BASE_DIR / "manage.py"), "observe"]
         supervisor.start(Child("observer", observe, env, restarts_with=lab))
         runs = [*celery, "--queues", "runs", "--concurrency", "2", "--hostname", "runs@%h"]
