@@ -34,7 +34,7 @@ check: $(VENV)/.dev ## format, lint, types, layers, migrations
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python manage.py makemigrations --check --dry-run --verbosity 0
 	@DJANGO_SECRET_KEY=check-only-check-only-check-only-check-only-0123456789-abcdef PORTAL_HTTPS=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
 

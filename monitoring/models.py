@@ -12,8 +12,8 @@ from django.db import models
 class Source(models.Model):
     """One system read for one cluster: ``kubernetes``, ``argocd``, ``prometheus``, ``alertmanager``, ``grafana``.
 
-    One row is touched per confirmation, never one per check. ``watches`` holds, per resource key, when its watch was last
-    known to be alive (ISO 8601); ``confirmed_at`` is the oldest of them, or the time of the last good poll.
+    One row is touched per confirmation, never one per check. ``watches`` holds, per resource key, when its watch
+    was last known to be alive (ISO 8601); ``confirmed_at`` is the oldest of them, or the time of the last good poll.
     """
 
     cluster = models.CharField(max_length=63)

@@ -18,11 +18,12 @@ import msgspec
 
 from integrations.kubernetes import objects as kube
 from integrations.kubernetes.kinds import RESOURCES
+from integrations.kubernetes.parts import KubeObject
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """All objects of a resource (key as in ``RESOURCES``), in one namespace or in all, filtered by the server by labels."""
+    """All objects of a resource (key as in ``RESOURCES``), in one namespace or in all, filtered by labels."""
 
     resource: str
     namespace: str = ""
@@ -43,7 +44,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """GET of a JSON path of ``prometheus``, ``alertmanager`` or ``grafana`` (``/api/health``). Reply body: decoded JSON."""
+    """GET of a JSON path of ``prometheus``, ``alertmanager`` or ``grafana``. Reply body: decoded JSON."""
 
     source: str
     path: str
@@ -98,16 +99,16 @@ Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access
 class Listing:
     """The objects of one :class:`Objects` need."""
 
-    items: Collection[kube.KubeObject] = ()
+    items: Collection[KubeObject] = ()
     resource_version: str = ""
     #: when the source last proved that this list is current
     confirmed_at: datetime | None = None
     #: set when the list could not be read or its watch is dead: one sentence for people
     error: str = ""
     #: the same objects by namespace and name, when the maker keeps them so: asking for one does not read them all
-    namespaces: Mapping[str, Mapping[str, kube.KubeObject]] | None = None
+    namespaces: Mapping[str, Mapping[str, KubeObject]] | None = None
 
-    def within(self, namespace: str) -> Iterable[kube.KubeObject]:
+    def within(self, namespace: str) -> Iterable[KubeObject]:
         """The objects of a namespace; all of them for the empty one."""
         if self.namespaces is not None and namespace:
             return self.namespaces.get(namespace, {}).values()
@@ -126,7 +127,7 @@ class Reply:
     digest: str = ""
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818 - an answer that checks expect, not an error
     """A need was not read, or its source did not answer: the check must say *unknown*. ``str()`` is one sentence."""
 
     def __init__(self, need: Need, sentence: str) -> None:
@@ -191,7 +192,7 @@ def _covering(resource: str, namespace: str, labels: str) -> Iterable[Objects]:
         yield Objects(resource)
 
 
-def _matches(item: kube.KubeObject, namespace: str, labels: str) -> bool:
+def _matches(item: KubeObject, namespace: str, labels: str) -> bool:
     if namespace and item.metadata.namespace != namespace:
         return False
     return labels_match(item.metadata.labels, labels)
@@ -211,7 +212,8 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
 
     Shape: ``{taken_at, cluster?, objects: {resource_key: [raw objects]}, errors: {resource_key: sentence},
     queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}},
-    links: {"ns/service:port/path": {status, error}}, logs: {"ns/pod/container[ previous]": [lines]}, version: "v1.30.10"}``.
+    links: {"ns/service:port/path": {status, error}}, logs: {"ns/pod/container[ previous]": [lines]},
+    version: "v1.30.10"}``.
     Objects are decoded exactly as the reader does.
     """
     taken_at: datetime = case["taken_at"]

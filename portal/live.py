@@ -2,8 +2,8 @@
 
 One reader of the Redis Stream per web process; a changed row is rendered once per (topic, role) in a small thread pool
 and sent to every open page that asked for its topic. No thread and no database connection is held per stream. A stream
-resolves its session when it opens and again when somebody announces ``session:<user id>``; it never sends a row its role
-may not read.
+resolves its session when it opens and again when somebody announces ``session:<user id>``; it never sends a row its
+role may not read.
 
 Redis is never the truth: while it does not answer, the hub renders what pages watch every two seconds and sends what
 changed.
@@ -54,7 +54,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One open page. ``outbox`` holds the newest frame per topic: a slow reader costs one entry a topic, not a queue."""
+    """One open page. ``outbox`` holds the newest frame per topic: a slow reader costs one entry each, not a queue."""
 
     user_id: int
     role: Role

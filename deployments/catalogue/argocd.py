@@ -14,7 +14,7 @@ from typing import Any
 
 from deployments.catalogue.action import MARK, Patch
 from deployments.catalogue.seen import Line, Outlook, Seen
-from integrations.kubernetes.objects import Application, AppResource, OperationState
+from integrations.kubernetes.custom import Application, AppResource, OperationState
 from monitoring.snapshot import Need, Objects, Snapshot
 
 APPLICATIONS = "applications.argoproj.io"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deployments.catalogue import argocd, helm
 from deployments.catalogue.action import CannotPlan
-from integrations.kubernetes.objects import Application, AppResource
+from integrations.kubernetes.custom import Application, AppResource
 from monitoring.snapshot import Snapshot
 
 _WORKLOADS = {("apps", "Deployment"), ("apps", "StatefulSet")}

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from integrations.kubernetes.objects import Application, AppSource
+from integrations.kubernetes.custom import Application, AppSource
 
 #: longer values are not looked into
 LIMIT = 512 * 1024

@@ -25,8 +25,8 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
+from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
-from integrations.kubernetes.objects import Application, AppResource
 from monitoring.snapshot import Need, Objects, Snapshot
 from monitoring.verdict import Ref
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from integrations.kubernetes.objects import Application, SyncWindow
+from integrations.kubernetes.custom import Application, SyncWindow
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s)")
 _SECONDS = {"h": 3600, "m": 60, "s": 1}

@@ -15,8 +15,9 @@ import msgspec
 from integrations.errors import Gone, Rejected, SourceError, from_status
 from integrations.kubernetes import objects as kube
 from integrations.kubernetes.connection import Status
+from integrations.kubernetes.parts import KubeObject
 
-T = TypeVar("T", bound=kube.KubeObject)
+T = TypeVar("T", bound=KubeObject)
 
 
 class _ListMeta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -62,12 +63,12 @@ class WatchEvent(NamedTuple):
 
 
 @functools.cache
-def _page_decoder(kind: type[kube.KubeObject]) -> msgspec.json.Decoder[Any]:
+def _page_decoder(kind: type[KubeObject]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_Page[kind], strict=False)  # type: ignore[valid-type]
 
 
 @functools.cache
-def _event_decoder(kind: type[kube.KubeObject]) -> msgspec.json.Decoder[Any]:
+def _event_decoder(kind: type[KubeObject]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_Event[kind], strict=False)  # type: ignore[valid-type]
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from integrations.kubernetes.objects import Application, AppResource
+from integrations.kubernetes.custom import Application, AppResource
 from monitoring.checks import claims
 from monitoring.checks.base import CheckType, Params, degraded, failing, ref, unknown, verified
 from monitoring.checks.text import clean, in_namespace, kubectl, listing, moment, phrase, since

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from integrations.kubernetes.kinds import RESOURCES
-from integrations.kubernetes.objects import KubeObject
+from integrations.kubernetes.parts import KubeObject
 from monitoring.snapshot import Need, Snapshot
 from monitoring.verdict import Ref, Verdict, Word
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from integrations.kubernetes.custom import OperatorObject
 from integrations.kubernetes.kinds import RESOURCES
-from integrations.kubernetes.objects import KubeObject, OperatorObject
+from integrations.kubernetes.parts import KubeObject
 from monitoring.checks import claims
 from monitoring.checks.base import CheckType, Params, failing, ref, verified, worst
 from monitoring.checks.quantities import parse_duration, same_duration

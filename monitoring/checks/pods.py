@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from integrations.kubernetes.objects import Condition, ContainerStatus, Pod
+from integrations.kubernetes.objects import ContainerStatus, Pod
+from integrations.kubernetes.parts import Condition
 from monitoring.checks.text import clean, count
 
 

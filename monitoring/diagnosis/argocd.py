@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from integrations.kubernetes.objects import AppCondition, Application, OperationState
+from integrations.kubernetes.custom import AppCondition, Application, OperationState
 from monitoring.checks.text import clean, listing, phrase
 from monitoring.diagnosis.scene import Scene
 from monitoring.diagnosis.signature import (

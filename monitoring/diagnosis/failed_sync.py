@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations.kubernetes.objects import AppCondition, Application, AppResource, OperationState
+from integrations.kubernetes.custom import AppCondition, Application, AppResource, OperationState
 from monitoring.checks.argocd import not_live
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.argocd import condition_of, facts, name_of, said

@@ -11,16 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from integrations.kubernetes.objects import (
-    Application,
-    ConfigMap,
-    Container,
-    ContainerStatus,
-    Event,
-    Pod,
-    Service,
-    Workload,
-)
+from integrations.kubernetes.custom import Application
+from integrations.kubernetes.objects import ConfigMap, Container, ContainerStatus, Event, Pod, Service, Workload
 from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.grafana import GRAFANA
 from monitoring.checks.pods import is_ready, matching, statuses

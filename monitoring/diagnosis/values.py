@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from integrations.kubernetes.objects import Application
+from integrations.kubernetes.custom import Application
 
 _LIMIT = 1_000_000
 

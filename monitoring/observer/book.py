@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common import clock
-from integrations.kubernetes.objects import KubeObject
+from integrations.kubernetes.parts import KubeObject
 from monitoring.checks import registry
 from monitoring.checks.base import Params
 from monitoring.collect import covers, widest

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
-from integrations.kubernetes.objects import KubeObject
+from integrations.kubernetes.parts import KubeObject
 from integrations.kubernetes.reader import WatchEvent
 from monitoring.snapshot import Listing
 

@@ -18,7 +18,7 @@ from datetime import datetime
 
 from common import clock
 from integrations.errors import Forbidden, Gone, NotFound, Rejected, SourceError, Unreachable
-from integrations.kubernetes.objects import KubeObject
+from integrations.kubernetes.parts import KubeObject
 from integrations.kubernetes.reader import Reader, Stream, WatchEvent
 from monitoring.collect import sentence_of
 from monitoring.snapshot import Objects

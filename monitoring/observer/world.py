@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from common import clock
-from integrations.kubernetes.objects import KubeObject
+from integrations.kubernetes.parts import KubeObject
 from monitoring.collect import Readers
 from monitoring.observer.book import Book, Bound, serving
 from monitoring.observer.cache import ObjectCache

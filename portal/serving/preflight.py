@@ -9,9 +9,10 @@ import socket
 from pathlib import Path
 from typing import IO
 
-import ruamel.yaml
 from django.conf import settings
 from django.db import DatabaseError, connection
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from portal.serving.embedded import NothingToServeWith
 
@@ -26,7 +27,7 @@ def port_is_free(host: str, port: int) -> None:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
                 raise
             raise NothingToServeWith(
-                f"Port {port} on {host} is taken ({error.strerror.lower()}). "
+                f"Port {port} on {host} is taken ({str(error.strerror).lower()}). "
                 f"Use another: PORTAL_PORT={port + 1} make run"
             ) from error
 
@@ -62,10 +63,10 @@ def database_answers() -> None:
 def kubeconfig_reads(path: str) -> None:
     """Only an explicit ``PORTAL_KUBECONFIG`` means a cluster. :raises NothingToServeWith: it is no kubeconfig."""
     try:
-        loaded = ruamel.yaml.YAML(typ="safe").load(Path(path).expanduser().read_text())
+        loaded = YAML(typ="safe").load(Path(path).expanduser().read_text())
     except OSError as error:
         raise NothingToServeWith(f"PORTAL_KUBECONFIG names {path}, which cannot be read: {error.strerror}.") from error
-    except (ruamel.yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise NothingToServeWith(f"PORTAL_KUBECONFIG names {path}, which is not YAML.") from error
     if not isinstance(loaded, dict) or not loaded.get("clusters"):
         raise NothingToServeWith(f"PORTAL_KUBECONFIG names {path}, which has no clusters in it.")

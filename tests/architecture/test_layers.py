@@ -16,7 +16,7 @@ LAYERS = {"common": 0, "monitoring": 1, "deployments": 2, "checklists": 3, "acco
 def test_import_linter_keeps_every_contract() -> None:
     tool = Path(sys.executable).with_name("lint-imports")
 
-    outcome = subprocess.run([tool, "--no-timing"], cwd=ROOT, capture_output=True, text=True)
+    outcome = subprocess.run([tool, "--no-logo"], cwd=ROOT, capture_output=True, text=True)
 
     assert outcome.returncode == 0, outcome.stdout[-4000:]
     assert "0 broken" in outcome.stdout

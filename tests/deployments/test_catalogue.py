@@ -10,7 +10,7 @@ import pytest
 from deployments.catalogue import argocd, registry, windows
 from deployments.catalogue.action import CannotPlan, PlanDraft
 from deployments.catalogue.seen import Outlook
-from integrations.kubernetes.objects import SyncWindow
+from integrations.kubernetes.custom import SyncWindow
 from monitoring.snapshot import Missing, from_case
 from tests.deployments.fake import APPS, case
 

