@@ -41,7 +41,7 @@ class PlanRequest(models.Model):
 
 
 class Plan(models.Model):
-    """What would be done, exactly. Immutable: its id is the SHA-256 of cluster, action, parameters, steps, targets."""
+    """What would be done, exactly. Its id is the SHA-256 of what never changes: action, parameters, steps, targets."""
 
     hash = models.CharField(primary_key=True, max_length=64)
     cluster = models.CharField(max_length=63)

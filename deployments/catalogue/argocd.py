@@ -8,6 +8,7 @@ does not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ TRACKING = "argocd.argoproj.io/tracking-id"
 INFO = "phaseboard"
 #: an operation that has not moved for so long is stuck
 STUCK = timedelta(minutes=15)
+#: more objects than this are counted by kind in the log
+_LINES = 12
 
 
 # -- patches
@@ -217,7 +220,7 @@ def operation_done(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[
         return Seen(Outlook.UNKNOWN, sentence)
     if state.phase in ("Running", "Terminating"):
         return _progress(state, memory)
-    lines = _result_lines(state, memory)
+    lines = _result_lines(state)
     if state.phase == "Succeeded":
         revision = state.sync_result.revision if state.sync_result else ""
         done = Line(f"operation succeeded{f', revision {revision}' if revision else ''}", "good")
@@ -263,19 +266,21 @@ def _progress(state: OperationState | None, memory: Mapping[str, Any]) -> Seen:
     return Seen(Outlook.NOT_YET, said, lines, {**memory, "message": message or told})
 
 
-def _result_lines(state: OperationState, memory: Mapping[str, Any]) -> tuple[Line, ...]:
-    """What the operation did to each object, at most 40 lines."""
-    if memory.get("listed") or state.sync_result is None:
+def _result_lines(state: OperationState) -> tuple[Line, ...]:
+    """What the operation did: each object that failed, each of a few, else how many of each kind."""
+    if state.sync_result is None:
         return ()
     results = state.sync_result.resources or []
-    bad = ("SyncFailed", "PruneSkipped")
-    lines = [
-        Line(f"{r.kind} {r.name}: {r.message or r.status}", "error" if r.status in bad else "info")
-        for r in sorted(results, key=lambda r: r.status not in bad)[:40]
-    ]
-    if len(results) > 40:
-        lines.append(Line(f"and {len(results) - 40} more objects"))
-    return tuple(lines)
+    bad = [r for r in results if r.status in ("SyncFailed", "PruneSkipped")]
+    good = [r for r in results if r not in bad]
+    lines = [Line(f"{r.kind} {r.name}: {r.message or r.status}", "error") for r in bad[:_LINES]]
+    if len(bad) > _LINES:
+        lines.append(Line(f"and {len(bad) - _LINES} more that failed", "error"))
+    if len(good) <= _LINES:
+        return (*lines, *(Line(f"{r.kind} {r.name} {r.message.rpartition(' ')[2] or r.status}") for r in good))
+    kinds = Counter(r.kind for r in good)
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return (*lines, Line(f"{len(good)} objects as Git says: {counted}"))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ class PlannedStep(msgspec.Struct, frozen=True):
     spec: StepSpec
     target: str = ""
     diff: tuple[dict[str, Any], ...] = ()
-    #: how many fields the server itself keeps changed with it (managedFields and the like)
+    #: how many fields stand behind the rows: what the server keeps itself (managedFields) and what was counted together
     folded: int = 0
     command: str = ""
     #: the server refused the dry run: its words

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from common.clock import now
-from deployments import diffing
+from deployments import diffing, folding
 from deployments.catalogue import registry
 from deployments.catalogue.action import MARK, Action, Params, PlanDraft, Precondition, StepSpec
 from deployments.engine.cluster import Cluster, Write
@@ -106,7 +106,7 @@ def _store(
     preconditions: Iterable[Precondition],
     rights: list[dict[str, Any]],
 ) -> Plan:
-    """The row of this hash. What changes with the cluster (preconditions, rights) is the latest reading."""
+    """The row of this hash. What the hash does not cover (previews, preconditions, rights) is the latest reading."""
     moment = now()
     with transaction.atomic():
         plan, _ = Plan.objects.get_or_create(
@@ -121,10 +121,11 @@ def _store(
                 "created_at": moment,
             },
         )
+        plan.document = dump(document)
         plan.preconditions = [*map(msgspec.to_builtins, preconditions)]
         plan.rights = rights
         plan.compared_at, plan.moved = moment, ""
-        plan.save(update_fields=["preconditions", "rights", "compared_at", "moved"])
+        plan.save(update_fields=["document", "preconditions", "rights", "compared_at", "moved"])
     return plan
 
 
@@ -157,7 +158,8 @@ def _preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Mapping[str,
     shown = diffing.difference(
         diffing.without(before, diffing.SERVER_FIELDS), diffing.without(after, diffing.SERVER_FIELDS)
     )
-    return PlannedStep(spec, key, tuple(shown), folded=len(changes) - len(shown), command=command)
+    rows, folded = folding.fold(shown)
+    return PlannedStep(spec, key, tuple(rows), folded=folded + len(changes) - len(shown), command=command)
 
 
 def _command(spec: StepSpec) -> str:
