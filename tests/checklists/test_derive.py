@@ -38,7 +38,10 @@ def test_an_item_without_checks_is_pending() -> None:
 
 
 def test_a_verified_item_says_what_was_seen() -> None:
-    assert derive([facts(1, row("verified"), row("verified", 2))], ONE_PHASE)[1].sentence == "seen 1 · seen 2."
+    checks = [row("verified", 1, sentence="2/2 ready."), row("verified", 2, sentence="20Gi Bound.")]
+    assert derive([facts(1, *checks, checks[0])], ONE_PHASE)[1].sentence == "2/2 ready. 20Gi Bound."
+    long = row("verified", 3, sentence="x" * 200)
+    assert derive([facts(1, checks[0], long)], ONE_PHASE)[1].sentence == "2/2 ready."
 
 
 def test_an_item_behind_a_failing_one_is_blocked_and_names_it() -> None:

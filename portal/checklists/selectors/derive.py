@@ -149,10 +149,19 @@ def _from_evidence(item: ItemFacts) -> Derived:
     return Derived(row.word, row.word, last, sentence, row.cause, failing_checks=failing)
 
 
+#: what a proven item says about itself fits one line of a list
+_LINE = 160
+
+
 def _all_good(checks: Sequence[CheckRow]) -> str:
-    """What a proven item shows: the first two things that were seen."""
-    seen = list(dict.fromkeys(check.observed or check.sentence for check in checks if check.observed or check.sentence))
-    return " · ".join(text.rstrip(".") for text in seen[:2]) + "." if seen else ""
+    """What a proven item shows: what its checks saw, as much as fits one line."""
+    seen = dict.fromkeys(check.sentence or check.observed for check in checks)
+    said = ""
+    for text in filter(None, seen):
+        if said and len(said) + len(text) > _LINE:
+            break
+        said = f"{said} {text}".lstrip()
+    return said
 
 
 def _with(own: Derived, word: ItemWord, sentence: str, cause: str = "", *, blocked_by: int | None = None) -> Derived:
