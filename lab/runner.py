@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aiohttp import web
 
 from lab.controllers.assembly import FOLLOWED, controllers
 from lab.controllers.cache import Cache
@@ -32,6 +33,7 @@ log = logging.getLogger("lab")
 _KCM_LEASE = "kube-controller-manager"
 _CONVERGE_SECONDS = 90.0
 ADMIN, VIEWER = "tok-admin", "tok-view"
+_FAULT_TARGETS = ("grafana", "prometheus", "alertmanager")
 
 
 class StartError(Exception):
@@ -88,7 +90,7 @@ class Lab:
         try:
             await self._server.start("127.0.0.1", self.port)
         except OSError as error:
-            raise StartError(f"Port {self.port} is taken: {error.strerror}. Choose another with --port.") from error
+            raise StartError(f"Port {self.port} is taken. Choose another with --port.") from error
         if self.load:
             seed(self._server.core, built.objects)
         self.url = self._server.base_url
@@ -177,7 +179,8 @@ class Lab:
         from lab.services import Services
 
         assert self._cache is not None
-        self._services = Services(self._cache, clock=lambda: datetime.now(UTC))
+        strike = self._strike if self._server is not None else None
+        self._services = Services(self._cache, clock=lambda: datetime.now(UTC), before=strike)
         if self._server is not None:
             self._server.services = self._services
         wanted = {"PORTAL_GRAFANA_URL": ("kube-prometheus-stack-grafana", "http-web")}
@@ -195,6 +198,19 @@ class Lab:
         lines.append(f"PORTAL_LAB_PROMETHEUS_ENGINE={self._services.engine}")
         environment = self.kubeconfig.with_name(self.kubeconfig.name + ".env")
         environment.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    async def _strike(self, service: str, request: web.Request) -> None:
+        """Injected faults at the services' own listeners, as at the service proxy."""
+        from lab.api.errors import ApiError as Refusal
+        from lab.api.request import Call
+
+        target = next((word for word in _FAULT_TARGETS if service.endswith(word)), "")
+        call = Call(request.method, request.path, request.query, request.headers)
+        try:
+            await self._server.core.faults.before(call, request, target)
+        except Refusal as refusal:
+            injected = type("Injected", (web.HTTPException,), {"status_code": refusal.code})
+            raise injected(text=str(refusal), headers=refusal.headers) from refusal
 
     async def _converge(self) -> None:
         """Wait until the real server's controllers and ours have brought the workloads up."""

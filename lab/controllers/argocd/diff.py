@@ -70,7 +70,7 @@ def differs(app: Object, wanted: Object, live: Object) -> bool:
     for field, value in target.items():
         if field not in ("apiVersion", "kind", "metadata") and not meta.covers(actual.get(field), value):
             return True
-    return _owns_more(actual, target)
+    return _owns_more(actual, normalised(wanted))
 
 
 def _owns_more(live: Object, target: Object) -> bool:
