@@ -4,10 +4,10 @@
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const on = (names, handler) => names.forEach((name) => document.addEventListener(name, handler));
+  const on = (names, handler) => names.split(" ").forEach((name) => document.addEventListener(name, handler));
   const STALE_AFTER = 40_000;
 
-  /* -- the clock: the server's, advanced by a monotonic one ------------------------------------------------- */
+  /* clock: the server's, advanced by a monotonic one */
   let base = Number(document.body.dataset.now) || Date.now();
   let mark = performance.now();
   const now = () => base + performance.now() - mark;
@@ -31,8 +31,8 @@
     }
   }
 
-  /* -- the connection ---------------------------------------------------------------------------------------- */
-  let heard = now();           // when the stream last said anything, on the server's clock
+  /* connection */
+  let heard = now();
   let state = "off";
   let attempt = 0;
   const opened = performance.now();
@@ -52,7 +52,7 @@
       banner.hidden = !off;
       if (off) {
         $("[data-offline-head]").textContent = next === "ended" ? "Signed out." : `Stale since ${since}.`;
-        $("[data-offline-text]").textContent = next === "ended" ? "Sign in again to go on; what you typed stays until you reload."
+        $("[data-offline-text]").textContent = next === "ended" ? "Sign in again to go on."
           : `Values on this page are from ${since} UTC. Buttons that change the cluster are off until it reconnects.`;
       }
     }
@@ -68,25 +68,25 @@
 
   function alive() { heard = now(); attempt = 0; if (state !== "live") show("live"); }
 
-  on(["htmx:after:sse:connection", "htmx:sse:after:connection"], alive);
-  on(["htmx:before:sse:connection", "htmx:sse:before:connection"], (event) => {
+  on("htmx:after:sse:connection", alive);
+  on("htmx:before:sse:connection", (event) => {
     const tries = event.detail.connection?.attempt || 0;
     if (tries > 0 && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
   });
-  on(["htmx:sse:error"], () => { attempt += 1; if (state === "live" || state === "reconnecting") show("reconnecting"); });
-  on(["bye"], () => show("ended"));
-  on(["htmx:response:error", "htmx:after:request"], (event) => {
+  on("htmx:sse:error", () => { attempt += 1; if (state === "live" || state === "reconnecting") show("reconnecting"); });
+  on("bye", () => show("ended"));
+  on("htmx:response:error htmx:after:request", (event) => {
     const ctx = event.detail.ctx;
     if (ctx?.sourceElement?.id === "live" && ctx.response?.raw?.status === 401) show("ended");
   });
-  on(["tick"], (event) => {
+  on("tick", (event) => {
     const at = Date.parse(event.detail?.data);
     if (at) { base = at; mark = performance.now(); }
     alive();
   });
-  on(["htmx:after:sse:message", "htmx:sse:after:message"], () => { alive(); settled(); });
+  on("htmx:after:sse:message", () => { alive(); settled(); });
 
-  /* -- after a swap ------------------------------------------------------------------------------------------ */
+  /* after a swap */
   function settled() {
     ages();
     writes(state === "stale" || state === "ended");
@@ -112,9 +112,9 @@
       }
     }
   }
-  on(["mouseout", "focusout"], (event) => { if (event.target.closest?.("[data-regroup]")) setTimeout(regroup, 50); });
+  on("mouseout focusout", (event) => { if (event.target.closest?.("[data-regroup]")) setTimeout(regroup, 50); });
 
-  /* one sentence every five seconds at most, and only about things that changed their word */
+  /* announcements */
   const known = new Map(all("[data-announce]").map((node) => [node.id, node.dataset.state]));
   const queue = new Map();
   let timer = 0;
@@ -132,7 +132,7 @@
   }
   function say(text) { const node = $("#announcer"); if (node && text) node.textContent = text; }
 
-  /* -- the log ------------------------------------------------------------------------------------------------ */
+  /* log */
   const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 48;
   function place(source) {
     const log = $("#log");
@@ -148,7 +148,7 @@
     if (!inbox || !box) return;
     const have = Number(box.dataset.last || 0), first = Number(inbox.dataset.first), last = Number(inbox.dataset.last);
     if (last <= have) { inbox.remove(); return; }
-    if (first > have + 1) {                                       // more came than one message carries
+    if (first > have + 1) {  // more came than one message carries
       fetch(`${box.dataset.more}?after=${have}`, { headers: { "HX-Request": "true" } })
         .then((answer) => answer.ok ? answer.text() : "").then((text) => {
           if (!text) return;

@@ -1,11 +1,11 @@
-/* What a person does on a page: keys, copy, filter, log tools, menus. Everything works without it, only slower. */
+/* What a person does on a page: keys, copy, filter, log tools, menus. All works without it. */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const typing = (node) => node.closest("input, textarea, select, [contenteditable]");
 
-  /* -- keyboard: elements carry data-key; nothing destructive has one -------------------------------------------- */
+  /* keyboard: nothing destructive has a data-key */
   let prefix = "", prefixAt = 0;
   const NAMES = { "j / k": "Next, previous row", "?": "This help", "Esc": "Close, leave the field" };
   function help() {
@@ -44,7 +44,7 @@
     if (node) { event.preventDefault(); prefix = ""; press(node); }
   });
 
-  /* -- copy ------------------------------------------------------------------------------------------------------- */
+  /* copy */
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (button) {
@@ -67,7 +67,7 @@
     if (event.target.closest?.("[data-follow]")) follow(document.body.dataset.follow === "off");
   });
 
-  /* -- filters: a list on the page, lines of the log ---------------------------------------------------------------- */
+  /* filters */
   document.addEventListener("input", (event) => {
     const field = event.target, wanted = field.value.trim().toLowerCase();
     if (field.dataset.filter) {
@@ -85,7 +85,7 @@
     }
   });
 
-  /* -- follow the log until the reader scrolls up -------------------------------------------------------------------- */
+  /* follow the log until the reader scrolls up */
   const box = $("#log-box");
   function follow(yes) {
     document.body.dataset.follow = yes ? "on" : "off";
@@ -104,7 +104,7 @@
     }, { passive: true });
   }
 
-  /* -- the person's own failed action -------------------------------------------------------------------------------- */
+  /* own failed action */
   document.addEventListener("htmx:response:error", (event) => {
     const ctx = event.detail.ctx;
     if (!ctx || ctx.sourceElement?.id === "live") return;

@@ -1,0 +1,97 @@
+"""Stands in for the observer and the engine in a process of its own: seeds a database and changes it on command.
+
+One JSON list a line on standard input, one JSON value a line back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.browser.settings")
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import transaction
+
+    call_command("migrate", verbosity=0)
+    commands = _commands()
+    for line in sys.stdin:
+        name, *args = json.loads(line)
+        with transaction.atomic():
+            answer = commands[name](*args)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _commands() -> dict[str, Callable[..., Any]]:
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.models import Session
+
+    from common.clock import now
+    from common.publish import publish
+    from deployments.models import LogLine, Run
+    from deployments.states import RunState
+    from monitoring.models import Check, Evidence, Source
+    from portal.accounts.roles import Role
+    from tests.pages import plans, world
+
+    def seed() -> dict[str, Any]:
+        world.build()
+        run = plans.make_run(plans.make_plan(), state=RunState.RUNNING, lines=40)
+        return {"run": run.pk, "plan": run.plan_id}
+
+    def fresh() -> None:
+        at = now()
+        Evidence.objects.update(observed_at=at, evaluated_at=at)
+        Source.objects.exclude(confirmed_at=None).update(confirmed_at=at, reachable=True)
+
+    def turn(key: str, word: str) -> int:
+        item = world.turn(key, word)
+        checks = Check.objects.filter(item_checks__item=item)
+        publish(
+            f"item:{item.pk}",
+            f"phase:{item.phase_id}",
+            *(f"component:{pk}" for pk in checks.values_list("components__pk", flat=True) if pk),
+        )
+        return item.pk
+
+    def item(key: str) -> int:
+        return world.item(key).pk
+
+    def log(pk: str, count: int) -> int:
+        run = Run.objects.get(pk=pk)
+        first = run.line_count + 1
+        LogLine.objects.bulk_create(
+            LogLine(run=run, number=n, at=now(), step_index=1, text=f"new line {n}")
+            for n in range(first, first + count)
+        )
+        run.line_count += count
+        run.save()
+        publish(f"run:{pk}")
+        return run.line_count
+
+    def sign_out(name: str) -> None:
+        user = User.objects.get(username=name)
+        for session in Session.objects.all():
+            if session.get_decoded().get("_auth_user_id") == str(user.pk):
+                session.delete()
+        publish(f"session:{user.pk}")
+
+    def demote(name: str) -> None:
+        user = User.objects.get(username=name)
+        user.groups.set(user.groups.model.objects.filter(name=Role.VIEWER.value))
+        publish(f"session:{user.pk}")
+
+    return {f.__name__: f for f in (seed, fresh, turn, item, log, sign_out, demote)}
+
+
+if __name__ == "__main__":
+    main()
