@@ -301,6 +301,9 @@ class Settler:
                 namespace, name = meta.key_of(owner)
                 found = world.get("statefulsets.apps", namespace, f"{prefix}-{name}")
                 owner["status"] = self._aged(owner, operator_objects.resource_status(owner, found))
+        for quota in world.list("resourcequotas"):
+            hard = quota["spec"]["hard"]
+            quota["status"] = {"hard": dict(hard), "used": dict.fromkeys(hard, "0")}
         for crd in world.list("customresourcedefinitions.apiextensions.k8s.io"):
             crd["status"] = self._established(crd)
 

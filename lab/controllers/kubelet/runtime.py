@@ -7,6 +7,7 @@ found in a pod's status (a loaded scenario, a restarted lab) is taken over as it
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lab.controllers import meta
@@ -19,6 +20,7 @@ _FIRST_BACKOFF, _MAX_BACKOFF, _CALM = 10.0, 300.0, 600.0
 _CONFIG_RETRY = 5.0
 _LONG_AGO = 1e6
 NEVER = float("inf")
+Decision = Callable[[Object, Object, View], Behaviour]
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,11 @@ def delay(probe: Object) -> float:
 class Life:
     """Advances one `Run`; collects Events to record and says when to look again (`run.due`)."""
 
-    def __init__(self, pod: Object, run: Run, view: View, now: float, *, init: bool = False) -> None:
+    def __init__(
+        self, pod: Object, run: Run, view: View, now: float, *, init: bool = False, rules: Decision = decide
+    ) -> None:
         self.pod, self.run, self.view, self.now, self.init = pod, run, view, now, init
+        self._decide = rules
         self.happenings: list[Happening] = []
         self.at = meta.now()
 
@@ -117,7 +122,7 @@ class Life:
 
     def _try_start(self) -> None:
         run = self.run
-        behaviour = decide(self.pod, run.spec, self.view)
+        behaviour = self._decide(self.pod, run.spec, self.view)
         if behaviour.waiting:
             self._hold(*behaviour.waiting)
             return
@@ -169,7 +174,7 @@ class Life:
         if ending:
             self._look(run.since + ending.after)
         if not run.entry["ready"] or run.behaviour.unhealthy_paths:
-            fresh = decide(self.pod, run.spec, self.view)
+            fresh = self._decide(self.pod, run.spec, self.view)
             run.behaviour = Behaviour(
                 listens_after=run.behaviour.listens_after,
                 unhealthy_paths=fresh.unhealthy_paths,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,23 +155,11 @@ def live(spec: dict[str, Any], found: Behaviour, until: float, step: float = 1.0
     reasons: list[str] = []
     now = 0.0
     while now <= until:
-        life = Life(pod, run, Builder(datetime.now(UTC)), now)
-        life_decides(life, found)
+        life = Life(pod, run, Builder(datetime.now(UTC)), now, rules=lambda *_: found)
+        life.advance()
         reasons += [happening.reason for happening in life.happenings]
         now += step
     return run, reasons
-
-
-def life_decides(life: Life, found: Behaviour) -> None:
-    """Advance with a fixed behaviour in place of the rules."""
-    from lab.controllers.kubelet import runtime
-
-    before: Callable[..., Behaviour] = runtime.decide
-    runtime.decide = lambda *_: found
-    try:
-        life.advance()
-    finally:
-        runtime.decide = before
 
 
 def probe(**fields: int) -> dict[str, Any]:

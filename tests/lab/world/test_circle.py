@@ -305,7 +305,7 @@ def test_grafanas_listener_refuses_connections_until_grafana_is_ready(broken: Ru
 
     def answered() -> bool:
         try:
-            return httpx.get(url, trust_env=False).json()["database"] == "ok"
+            return bool(httpx.get(url, trust_env=False).json()["database"] == "ok")
         except httpx.TransportError:
             return False
 
