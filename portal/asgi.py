@@ -6,7 +6,11 @@ Django's own async path costs four to five times more per page and holds a threa
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import FrameType
 from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
@@ -40,8 +44,25 @@ async def _lifespan(hub: Any, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             hub.start()
+            _end_streams_on_signal(hub)
             await send({"type": "lifespan.startup.complete"})
         else:
             await hub.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _end_streams_on_signal(hub: Any) -> None:
+    """A server waits for its connections before it stops, and an open stream never ends by itself: end them at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+
+        def handler(received: int, frame: FrameType | None, then: Any = previous) -> None:
+            loop.call_soon_threadsafe(hub.close_streams)
+            if callable(then):
+                then(received, frame)
+
+        signal.signal(number, handler)

@@ -92,6 +92,7 @@ class Hub:
     def __init__(self) -> None:
         self.streams: set[Stream] = set()
         self.redis_answers = True
+        self.leaving = False
         self._cursor = "$"
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="live")
         self._sent: dict[tuple[str, Role], bytes] = {}
@@ -105,10 +106,15 @@ class Hub:
         for loop in (self._read_forever, self._render_forever, self._watch_clock):
             self._tasks.append(asyncio.create_task(self._guarded(loop), name=loop.__name__))
 
+    def close_streams(self) -> None:
+        """End every stream now; their pages connect again, to whoever answers then."""
+        self.leaving = True
+        for stream in self.streams:
+            stream.ready.set()
+
     async def stop(self) -> None:
         """End every stream and the hub's own tasks."""
-        for stream in self.streams:
-            stream.close()
+        self.close_streams()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -219,8 +225,9 @@ class Hub:
                 if stream.role == role and topic in stream.topics:
                     stream.put(topic, fragment, ids.get(topic) or stream.last_id)
 
-    async def send_now(self, stream: Stream, topics: Collection[str], event_id: str) -> None:
+    async def send_now(self, stream: Stream, topics: Collection[str]) -> None:
         """Render these topics for one stream that has just opened."""
+        event_id = "" if self._cursor == "$" else self._cursor  # read before the rows are
         for topic, fragment in (await self.in_thread(_fragments, topics, stream.role)).items():
             stream.put(topic, fragment, event_id)
 
@@ -349,7 +356,7 @@ async def _open(stream: Stream, since: str, send: Send) -> None:
     missed = await hub.missed(since) if since else None
     topics = stream.topics if missed is None else stream.topics & missed
     if topics:
-        await hub.send_now(stream, topics, since)
+        await hub.send_now(stream, topics)
 
 
 async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
@@ -364,6 +371,8 @@ async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
             stream.ready.clear()
             if watcher.done():
                 return
+            if hub.leaving:
+                break
             if stream.closed:
                 await send({"type": "http.response.body", "body": b"event: bye\ndata: session\n\n"})
                 return

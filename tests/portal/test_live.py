@@ -116,6 +116,7 @@ def base(rows: FakeRows, redis_server: RedisServer, monkeypatch: pytest.MonkeyPa
     thread.start()
     wait_until(lambda: server.started)
     yield f"http://127.0.0.1:{port}"
+    live.hub.leaving = True
     server.should_exit = True
     thread.join(5)
 
@@ -166,6 +167,7 @@ def test_a_row_is_rendered_once_per_role_however_many_pages_are_open(base: str, 
 def test_a_reconnect_gets_what_it_missed_and_only_that(base: str, rows: FakeRows) -> None:
     cookies = signed_in(person(Role.VIEWER))
     page = Page(base, cookies, "item:1,item:2")
+    wait_until(lambda: page.has("item:1 pending"))
     rows.words["item:1"] = "failing"
     announce("item:1")
     wait_until(lambda: page.has("item:1 failing"))
