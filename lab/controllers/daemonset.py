@@ -45,7 +45,7 @@ def revision_hash(daemon_set: Object) -> str:
 
 
 class DaemonSetController(Controller):
-    agent = "daemonset-controller"
+    component = "daemonset-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {
@@ -73,7 +73,7 @@ class DaemonSetController(Controller):
                 name = pods.random_name(daemon_set, self.world.rng)
                 made = await self.create("pods", pods.daemon_pod(daemon_set, node, name, revision))
                 message = f"Created pod: {made['metadata']['name']}"
-                await self.world.recorder.record(self.agent, daemon_set, "SuccessfulCreate", message)
+                await self.world.recorder.record(self.component, daemon_set, "SuccessfulCreate", message)
         for node, pod in alive.items():
             if node not in wanted and not meta.deleting(pod):
                 await self.remove("pods", pod)

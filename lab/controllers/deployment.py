@@ -175,7 +175,7 @@ def _progressing(
 
 
 class DeploymentController(Controller):
-    agent = "deployment-controller"
+    component = "deployment-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {
@@ -290,7 +290,7 @@ class DeploymentController(Controller):
     async def _say(self, deployment: Object, way: str, rs: Object, replicas: int, have: int | None) -> None:
         tail = "" if have is None else f" from {have}"
         message = f"Scaled {way} replica set {rs['metadata']['name']} to {replicas}{tail}"
-        await self.world.recorder.record(self.agent, deployment, "ScalingReplicaSet", message)
+        await self.world.recorder.record(self.component, deployment, "ScalingReplicaSet", message)
 
     async def _tidy(self, deployment: Object, others: list[Object]) -> None:
         limit = deployment["spec"].get("revisionHistoryLimit")

@@ -136,7 +136,7 @@ def endpoints_of(service: Object, pods: list[Object]) -> Object:
 
 
 class EndpointsController(Controller):
-    agent = "endpointslice-controller"
+    component = "endpointslice-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {

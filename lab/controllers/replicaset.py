@@ -22,7 +22,7 @@ def status_of(replica_set: Object, mine: list[Object], failure: Object | None) -
 
 
 class ReplicaSetController(Controller):
-    agent = "replicaset-controller"
+    component = "replicaset-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {"replicasets.apps": lambda obj: [meta.key_of(obj)], "pods": self._owner}
@@ -46,7 +46,7 @@ class ReplicaSetController(Controller):
             for pod in pods.deletion_order(mine)[: len(mine) - wanted]:
                 await self.remove("pods", pod)
                 message = f"Deleted pod: {pod['metadata']['name']}"
-                await self.world.recorder.record(self.agent, rs, "SuccessfulDelete", message)
+                await self.world.recorder.record(self.component, rs, "SuccessfulDelete", message)
         mine = pods.active(self.cache.owned("pods", meta.uid(rs)))
         await self.put_status("replicasets.apps", rs, status_of(rs, mine, failure))
         return self.world.seconds(15) if failure else None
@@ -60,7 +60,7 @@ class ReplicaSetController(Controller):
                 if error.status not in (403, 422):
                     raise
                 message = f"Error creating: {error.message}"
-                await self.world.recorder.record(self.agent, rs, "FailedCreate", message, warning=True)
+                await self.world.recorder.record(self.component, rs, "FailedCreate", message, warning=True)
                 return {
                     "type": "ReplicaFailure",
                     "status": "True",
@@ -68,5 +68,5 @@ class ReplicaSetController(Controller):
                     "message": error.message,
                 }
             message = f"Created pod: {made['metadata']['name']}"
-            await self.world.recorder.record(self.agent, rs, "SuccessfulCreate", message)
+            await self.world.recorder.record(self.component, rs, "SuccessfulCreate", message)
         return None

@@ -10,7 +10,7 @@ from lab.controllers.world import Controller, Key, Mapper
 
 
 class Scheduler(Controller):
-    agent = "default-scheduler"
+    agent, component = "kube-scheduler", "default-scheduler"
 
     def watches(self) -> dict[str, Mapper]:
         return {
@@ -81,7 +81,7 @@ class Scheduler(Controller):
         await self.client.post(self.client.resource("pods").path(namespace, name, "binding"), binding)
         self.cache.observe("pods", await self.client.get("pods", namespace, name))
         message = f"Successfully assigned {namespace}/{name} to {node}"
-        await self.world.recorder.record(self.agent, pod, "Scheduled", message)
+        await self.world.recorder.record(self.component, pod, "Scheduled", message)
 
     async def _refuse(self, pod: Object, message: str) -> None:
         old = meta.condition(pod, "PodScheduled")
@@ -92,4 +92,4 @@ class Scheduler(Controller):
         status["conditions"] = meta.set_condition(list(status.get("conditions") or []), new, meta.now())
         status.setdefault("phase", "Pending")
         await self.patch("pods", pod, {"status": status}, "status")
-        await self.world.recorder.record(self.agent, pod, "FailedScheduling", message, warning=True)
+        await self.world.recorder.record(self.component, pod, "FailedScheduling", message, warning=True)

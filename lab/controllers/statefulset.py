@@ -35,7 +35,7 @@ def status_of(stateful_set: Object, mine: list[Object], revision: str) -> Object
 
 
 class StatefulSetController(Controller):
-    agent = "statefulset-controller"
+    component = "statefulset-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {"statefulsets.apps": lambda obj: [meta.key_of(obj)], "pods": self._owner}
@@ -84,7 +84,7 @@ class StatefulSetController(Controller):
         made = await self.create("pods", pods.stateful_pod(stateful_set, ordinal, revision))
         name = stateful_set["metadata"]["name"]
         message = f"create Pod {made['metadata']['name']} in StatefulSet {name} successful"
-        await self.world.recorder.record(self.agent, stateful_set, "SuccessfulCreate", message)
+        await self.world.recorder.record(self.component, stateful_set, "SuccessfulCreate", message)
 
     async def _shrink(self, mine: dict[int, Object], wanted: int) -> None:
         surplus = sorted((ordinal for ordinal in mine if ordinal >= wanted), reverse=True)

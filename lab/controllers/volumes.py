@@ -140,7 +140,7 @@ class Provisioner(Controller):
 class VolumeBinder(Controller):
     """Ties a claim to the volume made for it, protects claims in use, frees volumes whose claim is gone."""
 
-    agent = "persistentvolume-binder"
+    component = "persistentvolume-controller"
 
     def watches(self) -> dict[str, Mapper]:
         return {

@@ -50,9 +50,13 @@ class World:
 
 
 class Controller:
-    """One control loop. Subclasses set `agent`, `resource` and write `watches` and `reconcile`."""
+    """One control loop. Subclasses write `watches` and `reconcile`.
+
+    `agent` is the program as the API server sees it (field manager), `component` the source of its Events.
+    """
 
     agent = "kube-controller-manager"
+    component = ""
 
     def __init__(self, world: World) -> None:
         self.world = world
