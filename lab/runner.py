@@ -180,7 +180,8 @@ class Lab:
 
         assert self._cache is not None
         strike = self._strike if self._server is not None else None
-        self._services = Services(self._cache, clock=lambda: datetime.now(UTC), before=strike)
+        engine = "auto" if self.speed >= 1.0 else "embedded"  # a hurried lab (tests) starts no further programs
+        self._services = Services(self._cache, clock=lambda: datetime.now(UTC), engine=engine, before=strike)
         if self._server is not None:
             self._server.services = self._services
         wanted = {"PORTAL_GRAFANA_URL": ("kube-prometheus-stack-grafana", "http-web")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -17,11 +18,11 @@ from aiohttp import web
 from lab.controllers import meta
 from lab.controllers.kubelet.behaviour import split_image
 from lab.controllers.rights import View
-from lab.services import debian
 from lab.services.alerting import AlertState, Entry
 from lab.services.alertmanager import AlertmanagerApi
 from lab.services.cluster import ALERTMANAGERS, PROMETHEUSES, SECRETS, Backend, Cluster, Obj
 from lab.services.database import Database
+from lab.services.debian import SCRAPE_SECONDS, DebianPair, World, resolve
 from lab.services.exporters import Context, exposition
 from lab.services.exporters.text import written
 from lab.services.grafana import GrafanaApi
@@ -29,9 +30,11 @@ from lab.services.http import Answer, Request, text
 from lab.services.listener import Listener
 from lab.services.prometheus import PrometheusApi, unpacked
 from lab.services.routing import ConfigError, load
+from lab.services.rules import document as rule_document
 from lab.services.targets import Target
 
 _SEND_ALERTS_FOR = 240.0  # seconds: how long a sent alert lasts when it is not sent again
+PASSED = ("prometheus", "alertmanager")  # containers whose whole answer comes from Debian's programs
 _NO_CONFIG = "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
 
 Before = Callable[[str, web.Request], Awaitable[None]]
@@ -50,13 +53,14 @@ class Services:
         self._cache = cache
         self._now: Callable[[], float] = lambda: clock().timestamp()
         self.cluster = Cluster(cache)
-        self.engine = debian.resolve(engine)
+        self.engine = resolve(engine)
         self.grafana_token = f"glsa_{secrets.token_urlsafe(24)}"
         self._before = before
         self._grafana = GrafanaApi(self.cluster, self.grafana_token)
         self._databases: dict[str, Database] = {}
         self._alerting: dict[str, AlertState] = {}
         self._listeners: list[Listener] = []
+        self._pair: DebianPair | None = None
 
     # -- the door
 
@@ -81,13 +85,17 @@ class Services:
     async def _answer(self, request: Request, backend: Backend) -> Answer:
         repository = split_image(backend.container["image"])[0]
         owner = self.cluster.owner(PROMETHEUSES, backend.pod)
-        if request.path == "/metrics":
+        if request.path == "/metrics" and (self._debian() is None or backend.container["name"] not in PASSED):
             return self._metrics(backend)
         if repository.endswith("prometheus/prometheus") and owner is not None:
-            return await self._prometheus(request, owner, backend.pod)
+            if self._debian() is not None:
+                return await self._passed("prometheus", request)
+            return self._prometheus(request, owner, backend.pod)
         manager = self.cluster.owner(ALERTMANAGERS, backend.pod)
         if repository.endswith("prometheus/alertmanager") and manager is not None:
-            return await self._alertmanager(request, manager, backend.pod)
+            if self._debian() is not None:
+                return await self._passed("alertmanager", request)
+            return self._alertmanager(request, manager, backend.pod)
         if repository.rpartition("grafana/")[2] == "grafana":
             return self._grafana.handle(request, backend)
         return text(f"the lab has no program for {repository}\n", 404)
@@ -113,6 +121,7 @@ class Services:
         def open_now() -> bool:
             return bool(self.cluster.backends(namespace, service, port_name))
 
+        self._debian()
         listener = Listener(open_now, answered)
         self._listeners.append(listener)
         return await listener.start()
@@ -120,14 +129,54 @@ class Services:
     async def stop(self) -> None:
         """Close the listeners and end the programs that were started."""
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        if self._pair is not None:
+            await self._pair.stop()
+
+    # -- Debian's programs
+
+    def _debian(self) -> DebianPair | None:
+        """The running pair, once it has scraped everything; the first call starts it."""
+        if self.engine != "debian":
+            return None
+        if self._pair is None:
+            self._pair = DebianPair(self._look, self._now)
+            self._pair.start()
+        return self._pair if self._pair.warm else None
+
+    async def _passed(self, program: str, request: Request) -> Answer:
+        """A request carried to the pair; who reads the build's version also learns which engine it is."""
+        assert self._pair is not None
+        result = await self._pair.ask(program, request)
+        if request.path.endswith("/status/buildinfo") and result.status == 200:
+            content = json.loads(result.body)
+            content["data"]["engine"] = "debian"
+            return Answer(result.status, result.headers, json.dumps(content).encode())
+        return result
+
+    def _look(self) -> World | None:
+        """What the pair is configured by: the first Prometheus resource and the Alertmanager it sends to."""
+        owners = self.cluster.list(PROMETHEUSES)
+        if not owners:
+            return None
+        owner = min(owners, key=meta.key_of)
+        database = self.database(owner)
+        managers = self.cluster.list(ALERTMANAGERS)
+        text_ = self._config_text(min(managers, key=meta.key_of)) if managers else _NO_CONFIG
+        state = self._state(managers[0]) if managers else AlertState(load(_NO_CONFIG))
+        context = Context(self.cluster, state, sum(database.storage.head().values()))
+
+        def expose(target: Target) -> str:
+            return written(exposition(target, context), self._now())
+
+        return World(owner, database, text_, rule_document(owner, self.cluster, f"{SCRAPE_SECONDS}s"), expose)
 
     # -- Prometheus
 
-    async def _prometheus(self, request: Request, owner: Obj, pod: Obj) -> Answer:
-        database = self._refreshed(owner)
+    def _prometheus(self, request: Request, owner: Obj, pod: Obj) -> Answer:
+        database = self.database(owner)
         return PrometheusApi(database, self.cluster, self._now).handle(request, owner, pod)
 
-    def _refreshed(self, owner: Obj) -> Database:
+    def database(self, owner: Obj) -> Database:
         """The database of a Prometheus resource, scraped now; its firing alerts are sent on."""
         key = "/".join(meta.key_of(owner))
         if key not in self._databases:
@@ -171,10 +220,10 @@ class Services:
 
     # -- Alertmanager
 
-    async def _alertmanager(self, request: Request, manager: Obj, pod: Obj) -> Answer:
+    def _alertmanager(self, request: Request, manager: Obj, pod: Obj) -> Answer:
         for owner in self.cluster.list(PROMETHEUSES):
             if any(meta.key_of(each) == meta.key_of(manager) for each in self._managers(owner)):
-                self._refreshed(owner)
+                self.database(owner)
         state = self._state(manager)
         state.tick(self._now())
         return AlertmanagerApi(state, self._now).handle(request, manager, pod)
@@ -210,7 +259,7 @@ class Services:
 
     def _metrics(self, backend: Backend) -> Answer:
         owners = self.cluster.list(PROMETHEUSES)
-        database = self._refreshed(owners[0]) if owners else None
+        database = self.database(owners[0]) if owners else None
         managers = self.cluster.list(ALERTMANAGERS)
         manager = self.cluster.owner(ALERTMANAGERS, backend.pod) or (managers[0] if managers else None)
         state = self._state(manager) if manager else AlertState(load(_NO_CONFIG))

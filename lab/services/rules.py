@@ -68,23 +68,40 @@ class Group:
 
 
 def load(owner: Obj, cluster: Cluster) -> list[Group]:
-    """The groups of a Prometheus resource, from the operator's rule files or else from the resources it selects."""
+    """The groups of a Prometheus resource, parsed."""
+    default = duration(str(owner["spec"].get("evaluationInterval") or "30s"))
+    return [
+        _group(group, path, default)
+        for path, content in _documents(owner, cluster).items()
+        for group in content.get("groups") or []
+    ]
+
+
+def document(owner: Obj, cluster: Cluster, interval: str) -> Obj:
+    """All groups of a Prometheus resource in one rule file, evaluated at `interval`; names are made unique."""
+    groups: list[Obj] = []
+    for path, content in _documents(owner, cluster).items():
+        for group in content.get("groups") or []:
+            taken = {each["name"] for each in groups}
+            name = group.get("name", "")
+            unique = f"{name} ({path.rpartition('/')[2]})" if name in taken else name
+            groups.append({**group, "name": unique, "interval": interval})
+    return {"groups": groups}
+
+
+def _documents(owner: Obj, cluster: Cluster) -> dict[str, Obj]:
+    """Rule files by path: the operator's, or else made of the resources that the owner selects."""
     namespace, name = meta.key_of(owner)
     files = cluster.get(CONFIGMAPS, namespace, f"prometheus-{name}-rulefiles-0")
-    default = duration(str(owner["spec"].get("evaluationInterval") or "30s"))
     folder = f"/etc/prometheus/rules/prometheus-{name}-rulefiles-0"
     if files is not None:
-        documents = {f"{folder}/{path}": _document(text) for path, text in sorted((files.get("data") or {}).items())}
-    else:
-        selector = owner["spec"].get("ruleSelector")
-        found = [] if selector is None else cluster.list(RULES, None, selector)
-        documents = {
-            f"{folder}/{rule['metadata']['namespace']}-{rule['metadata']['name']}.yaml": rule.get("spec") or {}
-            for rule in sorted(found, key=meta.key_of)
-        }
-    return [
-        _group(group, path, default) for path, content in documents.items() for group in content.get("groups") or []
-    ]
+        return {f"{folder}/{path}": _document(text) for path, text in sorted((files.get("data") or {}).items())}
+    selector = owner["spec"].get("ruleSelector")
+    found = [] if selector is None else cluster.list(RULES, None, selector)
+    return {
+        f"{folder}/{rule['metadata']['namespace']}-{rule['metadata']['name']}.yaml": rule.get("spec") or {}
+        for rule in sorted(found, key=meta.key_of)
+    }
 
 
 def _document(text: Any) -> Obj:

@@ -22,9 +22,8 @@ def get(desk: Desk, path: str) -> tuple[int, Any]:
 
 
 def grafana_pod(desk: Desk) -> str:
-    return next(
-        p["metadata"]["name"] for p in desk.store.list("pods", MONITORING) if "grafana" in p["metadata"]["name"]
-    )
+    names = [pod["metadata"]["name"] for pod in desk.store.list("pods", MONITORING)]
+    return str(next(name for name in names if "grafana" in name))
 
 
 def test_health_needs_no_credentials_and_everything_else_does(healthy: Desk) -> None:
