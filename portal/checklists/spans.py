@@ -13,8 +13,9 @@ from datetime import datetime
 from deployments.states import ACTIVE
 from monitoring.selectors import Reading
 from portal.checklists.models import ItemSpan, Phase, Project, RunItem
+from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived
-from portal.checklists.selectors.load import State, load, stored_readings
+from portal.checklists.selectors.load import State, load
 from portal.checklists.words import PROVEN, ItemWord
 
 _BROKEN = frozenset({ItemWord.FAILING, ItemWord.DEGRADED})
@@ -22,7 +23,7 @@ _BROKEN = frozenset({ItemWord.FAILING, ItemWord.DEGRADED})
 
 def refresh(project: Project, item_ids: Collection[int], at: datetime) -> list[str]:
     """Bring the spans of these items, and of those that depend on them, up to date. Returns the topics that changed."""
-    readings, _, _ = stored_readings(project.cluster, at)
+    readings = fetch.readings(project.cluster, at).by_check
     state = load(project, at, live={pk: _as_last_read(reading) for pk, reading in readings.items()})
     wanted = _with_dependents(state, item_ids)
     opened = _open_gates(state)

@@ -15,6 +15,7 @@ from monitoring.models import Check
 from monitoring.snapshot import Snapshot, from_case
 from portal.checklists.importing import Preview, accept, checks_in, preview
 from portal.checklists.models import Decision, Item, ItemCheck, Lesson, Phase, Project, Report
+from portal.checklists.selectors import item_page
 from tests.checklists.build import ago, check, item, person, read_all, shipped, small
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +132,18 @@ def test_accepting_the_shipped_report_changes_no_item_and_keeps_what_was_decided
     assert Lesson.objects.count() == 5
     assert str(report.dated_on) == "2025-11-23"
     assert AuditEvent.objects.filter(verb="report.import").count() == 1
+
+
+def test_what_the_report_says_was_tried_stands_on_the_items_page() -> None:
+    project = shipped()
+    accept(preview(SHIPPED, project, BROKEN, NOW), None)
+    tried = item_page(item(project, "grafana-deployed"), NOW).attempts
+    assert [attempt.title for attempt in tried] == [
+        "Disabled persistence - partial success",
+        "Disabled sidecars in Helm values - ArgoCD sync issues",
+        "Multiple redeployment attempts",
+    ]
+    assert item_page(item(project, "prometheus"), NOW).attempts == ()
 
 
 def test_the_same_report_twice_changes_nothing() -> None:

@@ -51,7 +51,8 @@ def accept(preview: Preview, user: User | None) -> Report:
 
 
 def _report(project: Project, preview: Preview, user: User | None) -> Report:
-    understood = preview.to_json() | {"attempts": [[each.text, list(each.lines)] for each in preview.attempts]}
+    tried = [{"text": each.text, "lines": list(each.lines), "item": each.item} for each in preview.attempts]
+    understood = preview.to_json() | {"attempts": tried}
     return Report.objects.create(
         project=project,
         digest=preview.digest,

@@ -20,7 +20,7 @@ from monitoring.verdict import Verdict, Word
 from portal.checklists.importing import claims as claim_reader
 from portal.checklists.importing.document import Document, Unit, parse
 from portal.checklists.importing.matching import KnownItem, KnownPhase, match_items, match_phases
-from portal.checklists.importing.shapes import FoundClaim, FoundItem, FoundPhase, Preview
+from portal.checklists.importing.shapes import Attempt, FoundClaim, FoundItem, FoundPhase, Preview
 from portal.checklists.importing.text import key_of
 from portal.checklists.importing.understand import Understood, rest, understand
 from portal.checklists.models import ItemCheck, Project
@@ -52,7 +52,7 @@ def preview(markdown: str, project: Project, snapshot: Snapshot | None, now: dat
         options=tuple(found.options),
         lessons=tuple(found.lessons),
         resources=tuple(found.resources),
-        attempts=tuple(found.attempts),
+        attempts=tuple(_attempts(found, items, document.units)),
         not_understood=rest(document, found),
     )
 
@@ -128,3 +128,11 @@ def _with_items(
     for claim in claims:
         around = (claim.unit, *units[claim.unit].parents)
         yield replace(claim, item=next((by_unit[index] for index in around if index in by_unit), ""))
+
+
+def _attempts(found: Understood, items: Iterable[FoundItem], units: Sequence[Unit]) -> Iterable[Attempt]:
+    """What was tried, with the item under whose heading it stands."""
+    by_unit = {item.unit: item.key for item in items}
+    for attempt in found.attempts:
+        around = (*units[attempt.unit].parents, *units[attempt.unit].headings)
+        yield replace(attempt, item=next((by_unit[index] for index in around if index in by_unit), ""))

@@ -21,9 +21,14 @@ SECTIONS = {
     "decisions": re.compile(r"\bdecisions?\b|\badrs?\b", _I),
     "lessons": re.compile(r"\blessons?\b|\blearn(?:ed|t|ings?)\b|\bretrospective\b|\btake-?aways?\b", _I),
     "resources": re.compile(r"\bresources?\b|\binventory\b", _I),
-    "done": re.compile(r"\baccomplish|\bachiev|\bcompleted\b|\bdelivered\b|\bdone\b|\bhighlights?\b|\bfinished\b", _I),
+    "done": re.compile(
+        r"\baccomplish|\bachiev|\bcompleted\b|\bdelivered\b|\bdone\b|\bhighlights?\b|\bfinished\b|\bshipped\b|"
+        r"\bwhat we did\b|\b(?:this|last) (?:week|sprint|month)\b",
+        _I,
+    ),
     "open": re.compile(
-        r"\bnext steps?\b|\bto-?dos?\b|\bopen (?:items|points|tasks)\b|\bremaining\b|\bplanned\b|\bbacklog\b|"
+        r"\bnext (?:steps?|week|sprint|month)\b|\bup next\b|\baction items?\b|\bfollow-?ups?\b|"
+        r"\bto-?dos?\b|\bopen (?:items|points|tasks)\b|\bremaining\b|\bplanned\b|\bbacklog\b|"
         r"\bupcoming\b|\bpreview\b|\bcompletion\b|\btasks?\b|\bchecklist\b|\bmilestones?\b|\bdeliverables?\b",
         _I,
     ),

@@ -109,10 +109,12 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Something the report says was tried."""
+    """Something the report says was tried; ``item`` is the key of the item whose heading it stands under."""
 
     text: str
     lines: Lines
+    unit: int
+    item: str = ""
 
 
 @dataclass(frozen=True, slots=True)

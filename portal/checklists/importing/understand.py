@@ -244,7 +244,7 @@ class _Understanding:
             elif section == "resources" and top:
                 self._resource(unit)
             elif section == "attempts" and top:
-                self._found.attempts.append(Attempt(plain(unit.text)[:500], (unit.first, unit.last)))
+                self._found.attempts.append(Attempt(plain(unit.text)[:500], (unit.first, unit.last), unit.index))
                 self._found.take(unit)
                 self._silence(unit)
         for heading, units in decisions.items():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
-from portal.checklists.models import Item, ItemSpan, Project, RunItem
+from portal.checklists.models import Item, ItemSpan, Project, Report, RunItem
 from portal.checklists.selectors.load import State, load, named
 from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import (
@@ -82,15 +82,26 @@ def _history(item: Item) -> tuple[HistoryBar, ...]:
 
 
 def _attempts(item: Item) -> tuple[Attempt, ...]:
-    """Runs that were started for the item, newest first."""
+    """Runs that were started for the item, newest first, then what the newest report says was tried before."""
     columns = ("run__id", "run__number", "run__state", "run__sentence", "run__requested_at", "run__plan__title")
     rows = RunItem.objects.filter(item=item).order_by("-run__requested_at").values_list(*columns)[:20]
-    return tuple(_attempt(row) for row in rows)
+    return (*(_attempt(row) for row in rows), *_reported(item))
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
     run_id, number, state, sentence, at, title = row
     return Attempt(at=at, title=title, sentence=sentence, run_id=run_id, number=number, state=state)
+
+
+def _reported(item: Item) -> list[Attempt]:
+    reports = Report.objects.filter(project=item.project_id).order_by("-dated_on", "-imported_at")
+    newest = reports.values_list("dated_on", "understood__attempts").first()
+    if newest is None:
+        return []
+    day, tried = newest
+    at = datetime.combine(day, time.min, tzinfo=UTC) if day else None
+    own = [entry for entry in tried or [] if entry.get("item") == item.key]
+    return [Attempt(at, str(entry["text"]), "From the report.", "", 0, "reported") for entry in own]
 
 
 def _attestations(item: Item, now: datetime) -> tuple[AttestationRow, ...]:

@@ -6,25 +6,24 @@ as it stands now. Nothing here writes.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Subquery
+from django.db.models import Count, Q
 
 from deployments.models import Run
 from deployments.states import ACTIVE, RunState, StepState
-from monitoring.models import Check, CheckRequest, Evidence, Source
-from monitoring.selectors import Reading, compose
-from portal.checklists.models import Attestation, Item, ItemCheck, Phase, Project
+from monitoring.checks import registry
+from monitoring.models import Source
+from monitoring.selectors import Reading
+from portal.checklists.models import Phase, Project
+from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived, ItemFacts, PhaseFacts, Signed, attestation_row, derive
+from portal.checklists.selectors.fetch import ItemRecord
 from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
 from portal.checklists.words import PROVEN, ItemWord
-
-#: an unanswered request older than this no longer reads *checking*: the observer is away, and the sources say so
-ASKED_SECONDS = 30
 
 
 @dataclass(slots=True)
@@ -34,7 +33,7 @@ class State:
     project: Project
     now: datetime
     phases: list[Phase]
-    items: list[Any]
+    items: list[ItemRecord]
     readings: Mapping[int, Reading]
     sources: list[Source]
     checks: dict[int, tuple[CheckRow, ...]]
@@ -55,13 +54,11 @@ def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = N
     """The project at ``now``. ``live`` readings, by check id, replace the stored evidence *and* leave out what is only
     asked or under way (runs, requests): a command says what the cluster says."""
     phases = list(project.phases.all())
-    items = _items(project)
-    bound = _bound(project)
-    readings, asked, sources = stored_readings(project.cluster, now)
-    if live is not None:
-        readings, asked = dict(live), set()
-    checks = {item.pk: _check_rows(item, bound[item.pk], readings, now) for item in items}
-    state = State(project, now, phases, items, readings, sources, checks, asked=asked)
+    items = fetch.items(project)
+    found = fetch.readings(project.cluster, now)
+    readings, asked = (found.by_check, found.asked) if live is None else (live, set())
+    checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now) for item in items}
+    state = State(project, now, phases, items, readings, found.sources, checks, asked=asked)
     runs = _runs(project.cluster) if live is None else []
     by_id = {item.pk: item for item in items}
     state.runs = [_run_row(run, by_id.get(run["run_items__item_id"]), now) for run in runs]
@@ -74,60 +71,14 @@ def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = N
     return state
 
 
-def stored_readings(cluster: str, now: datetime) -> tuple[dict[int, Reading], set[int], list[Source]]:
-    """Readings of all live checks of a cluster, the ids of those a fresh reading was asked of, and the sources."""
-    recent = now - timedelta(seconds=ASKED_SECONDS)
-    wanted = CheckRequest.objects.filter(check_ref=OuterRef("pk"), done_at=None, requested_at__gte=recent)
-    checks = Check.objects.filter(cluster=cluster, retired=False).select_related("evidence")
-    sources = list(Source.objects.filter(cluster=cluster))
-    by_name = {(source.cluster, source.name): source for source in sources}
-    readings: dict[int, Reading] = {}
-    asked: set[int] = set()
-    for check in checks.defer("params_hash").annotate(asked=Exists(wanted)):
-        evidence: Evidence | None = getattr(check, "evidence", None)
-        readings[check.pk] = compose(check, evidence, by_name, now)
-        if check.asked:
-            asked.add(check.pk)
-    return readings, asked, sources
-
-
-def _items(project: Project) -> list[Any]:
-    """Items with their open span and newest attestation joined in: one query."""
-    newest = Attestation.objects.filter(item=OuterRef("pk"), withdrawn_at=None).order_by("-at")
-    open_span = FilteredRelation("spans", condition=Q(spans__closed_at=None))
-    return list(
-        Item.objects.filter(project=project, retired=False)
-        .select_related("owner")
-        .annotate(
-            open_span=open_span,
-            span_word=F("open_span__word"),
-            span_at=F("open_span__opened_at"),
-            span_regressed=F("open_span__regressed"),
-            signed_by=Subquery(newest.values("by__username")[:1]),
-            signed_at=Subquery(newest.values("at")[:1]),
-            signed_until=Subquery(newest.values("expires_at")[:1]),
-            signed_text=Subquery(newest.values("statement")[:1]),
-        )
-        .order_by("phase__number", "position", "pk")
-    )
-
-
-def _bound(project: Project) -> dict[int, list[tuple[int, str]]]:
-    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    rows = ItemCheck.objects.filter(item__project=project, item__retired=False).order_by("position", "pk")
-    for item_id, check_id, title in rows.values_list("item_id", "check_ref_id", "title"):
-        found[item_id].append((check_id, title))
-    return found
-
-
 def _check_rows(
-    item: Any, bound: list[tuple[int, str]], readings: Mapping[int, Reading], now: datetime
+    item: ItemRecord, bound: Sequence[tuple[int, int, int, str]], readings: Mapping[int, Reading], now: datetime
 ) -> tuple[CheckRow, ...]:
-    rows = [check_row(readings[check_id], title) for check_id, title in bound if check_id in readings]
+    rows = [check_row(readings[check_id], title) for _, _, check_id, title in bound if check_id in readings]
     if item.needs_attestation:
         signed = None
-        if item.signed_at is not None:
-            signed = Signed(item.signed_by, item.signed_at, item.signed_until, item.signed_text)
+        if item.signed_at is not None and item.signed_until is not None:
+            signed = Signed(item.signed_by or "", item.signed_at, item.signed_until, item.signed_text or "")
         wanted = item.attestation
         rows.append(attestation_row(wanted.get("statement", ""), int(wanted.get("valid_days", 90)), signed, now))
     return tuple(rows)
@@ -136,6 +87,7 @@ def _check_rows(
 def check_row(reading: Reading, title: str) -> CheckRow:
     """A reading as a row under an item."""
     word = ItemWord(reading.word)
+    unread = not reading.read
     return CheckRow(
         check_id=reading.check_id,
         type=reading.type,
@@ -144,17 +96,17 @@ def check_row(reading: Reading, title: str) -> CheckRow:
         last_word=ItemWord(reading.last_word or reading.word),
         sentence=reading.sentence,
         cause=reading.cause,
-        expected=reading.expected,
+        expected=reading.expected or (registry.expected(reading.type, reading.params) if unread else ""),
         observed=reading.observed,
-        source=reading.source,
+        source=reading.source or (registry.source_of(reading.type, reading.params) if unread else ""),
         observed_at=reading.observed_at,
         age_seconds=None if reading.age_seconds is None else int(reading.age_seconds),
         limit_seconds=reading.limit_seconds,
-        command=reading.command,
+        command=reading.command or (registry.command(reading.type, reading.params) if unread else ""),
         watched=reading.watched,
         falls_due=None if word is ItemWord.STALE else reading.stale_at,
-        facts=dict(reading.facts),
-        params=dict(reading.params),
+        facts=reading.facts,
+        params=reading.params,
     )
 
 
@@ -170,7 +122,7 @@ def _runs(cluster: str) -> list[dict[str, Any]]:
     return list(rows.values(*columns).annotate(total=total, done=done).order_by("-requested_at"))
 
 
-def _run_row(run: Mapping[str, Any], item: Any | None, now: datetime) -> RunRow:
+def _run_row(run: Mapping[str, Any], item: ItemRecord | None, now: datetime) -> RunRow:
     started = run["started_at"] or run["requested_at"]
     return RunRow(
         id=run["id"],
@@ -190,7 +142,7 @@ def _run_row(run: Mapping[str, Any], item: Any | None, now: datetime) -> RunRow:
     )
 
 
-def named(item: Any) -> Named:
+def named(item: ItemRecord) -> Named:
     return Named(item.pk, item.key, item.title)
 
 
@@ -200,7 +152,7 @@ def _phase_facts(phase: Phase) -> PhaseFacts:
 
 
 def _facts(
-    item: Any, checks: tuple[CheckRow, ...], run: Mapping[str, Any] | None, asked: set[int], now: datetime
+    item: ItemRecord, checks: tuple[CheckRow, ...], run: Mapping[str, Any] | None, asked: set[int], now: datetime
 ) -> ItemFacts:
     exempt = item.exempt_until is not None and item.exempt_until >= now.date()
     waiting = ""
@@ -227,7 +179,11 @@ def _facts(
 
 
 def _row(
-    state: State, item: Any, by_id: Mapping[int, Any], phase_keys: Mapping[int, str], run: Mapping[str, Any] | None
+    state: State,
+    item: ItemRecord,
+    by_id: Mapping[int, ItemRecord],
+    phase_keys: Mapping[int, str],
+    run: Mapping[str, Any] | None,
 ) -> ItemRow:
     derived, checks = state.derived[item.pk], state.checks[item.pk]
     oldest = max((c for c in checks if c.check_id and c.age_seconds is not None), key=_age, default=None)
@@ -248,7 +204,7 @@ def _row(
         checking=any(check.check_id in state.asked for check in checks),
         age_seconds=oldest.age_seconds if oldest else None,
         limit_seconds=oldest.limit_seconds if oldest else 0,
-        owner=item.owner.get_username() if item.owner else "",
+        owner=item.owner or "",
         due_on=item.due_on,
         blocked_by=named(by_id[derived.blocked_by]) if derived.blocked_by else None,
         closes_with=named(by_id[derived.closes_with]) if derived.closes_with else None,
@@ -265,7 +221,7 @@ def _age(check: CheckRow) -> int:
     return check.age_seconds or 0
 
 
-def _since(item: Any, derived: Derived, checks: tuple[CheckRow, ...]) -> datetime | None:
+def _since(item: ItemRecord, derived: Derived, checks: tuple[CheckRow, ...]) -> datetime | None:
     """Since when the word holds: its span's opening; for *stale*, when the first reading passed its limit."""
     if derived.word is ItemWord.STALE:
         gone = [
@@ -276,5 +232,4 @@ def _since(item: Any, derived: Derived, checks: tuple[CheckRow, ...]) -> datetim
         return min(gone, default=None)
     if item.span_word is None or ItemWord(item.span_word) not in {derived.word, derived.evidence_word}:
         return None
-    at: datetime = item.span_at
-    return at
+    return item.span_at

@@ -120,9 +120,9 @@ def gate(state: State, behind_id: int | None, phase: Phase) -> Gate:
     waiting = [row for row in rows if row.open]
     bad = [row for row in rows if row.word in NOT_MET]
     today = state.now.date()
-    waivers = [item for item in state.items if item.phase_id == behind_id and item.exempt_until is not None]
-    past = [item for item in waivers if item.exempt_until < today and not _proven(state, item.pk)]
-    ahead = min((item.exempt_until for item in waivers if item.exempt_until >= today), default=None)
+    waivers = [(item.pk, item.exempt_until) for item in state.items if item.phase_id == behind_id and item.exempt_until]
+    past = [pk for pk, until in waivers if until < today and not _proven(state, pk)]
+    ahead = min((until for _, until in waivers if until >= today), default=None)
     failing = sum(row.word is ItemWord.FAILING for row in bad)
     is_open = not waiting and bool(rows)
     plural = "item" if len(waiting) == 1 else "items"

@@ -6,6 +6,7 @@ template formats, it never derives. ``falls_due`` is when a value turns stale (o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -73,8 +74,8 @@ class CheckRow:
     command: str
     watched: bool
     falls_due: datetime | None
-    facts: dict[str, Any]
-    params: dict[str, Any]
+    facts: Mapping[str, Any]
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

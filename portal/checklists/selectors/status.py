@@ -9,7 +9,7 @@ from typing import Any
 
 from monitoring.models import Component, Source
 from monitoring.selectors import Reading, source_reading
-from portal.checklists.selectors.load import stored_readings
+from portal.checklists.selectors import fetch
 from portal.checklists.selectors.shapes import ComponentRow, Headline, Part, SourceRow, StatusPage
 from portal.checklists.selectors.strips import History, Stretch, history, strip
 from portal.checklists.words import CANNOT_TELL, NOT_MET, RANK, ROLL_UP, ItemWord, worst
@@ -27,14 +27,14 @@ _WORD = {"live": ItemWord.VERIFIED, "stale": ItemWord.STALE}
 
 def status_page(cluster: str, now: datetime, days: int = 90) -> StatusPage:
     """Every component and source of a cluster."""
-    readings, _, sources = stored_readings(cluster, now)
-    rows = components(cluster, readings, days, now)
+    found = fetch.readings(cluster, now)
+    rows = components(cluster, found.by_check, days, now)
     ages = [row.age_seconds for row in rows if row.age_seconds is not None]
     return StatusPage(
         cluster=cluster,
         headline=_headline(rows, max(ages, default=None)),
         components=rows,
-        sources=source_rows(cluster, sources, now),
+        sources=source_rows(cluster, found.sources, now),
         oldest_seconds=max(ages, default=None),
         days=days,
     )
@@ -128,7 +128,7 @@ def _component(
         last_word=worst((ItemWord(r.last_word or r.word) for r in own), ItemWord.PENDING),
         sentence=leader.sentence if leader else "No check is bound to this component yet.",
         ready=_ready(own),
-        version=_fact(own, "version"),
+        version=_fact(own, "version").removeprefix("v"),
         runs_on=_runs_on(own, nodes),
         storage=_storage(own),
         retention=_fact(own, "retention"),
