@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portal.checklists.importing.document import Document, parse
-from portal.checklists.importing.text import Claimed
+from portal.checklists.importing.text import Claimed, key_of, state_of
 from portal.checklists.importing.understand import Understood, rest, understand
 
 REPORTS = Path(__file__).parent / "reports"
@@ -141,3 +141,27 @@ def test_every_content_line_is_understood_or_listed(name: str) -> None:
     for number, text in enumerate(document.lines, start=1):
         if text.strip() and not document.structural(number):
             assert number in found.lines or number in listed, f"{name}:{number} {text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "claimed"),
+    [
+        ("✅ all of it", Claimed.DONE),
+        ("100%", Claimed.DONE),
+        ("40 % of the nodes", Claimed.IN_PROGRESS),
+        ("0%", Claimed.OPEN),
+        ("Not started", Claimed.OPEN),
+        ("in progress, 2 open questions", Claimed.IN_PROGRESS),
+        ("Completed", Claimed.DONE),
+        ("Kim", None),
+    ],
+)
+def test_a_status_is_read_from_marks_percentages_and_words(text: str, claimed: Claimed | None) -> None:
+    assert state_of(text) is claimed
+
+
+def test_a_key_leaves_out_what_is_said_in_passing() -> None:
+    assert key_of("Loki deployed (3/3 pods running)", "item") == "loki-deployed"
+    assert key_of("(all of it)", "item") == "all-of-it"
+    assert key_of("Loki deployed", "item", ["loki-deployed"]) == "loki-deployed-2"
+    assert key_of("監視", "item") == key_of(" 監視 ", "item")

@@ -30,9 +30,11 @@ _WORDS = (
     (Claimed.OPEN, r"\bnot (?:yet|started|done|begun)\b"),
     (Claimed.IN_PROGRESS, r"\b(?:in[ -]progress|wip|ongoing|partial(?:ly)?|started|doing|in review)\b"),
     (Claimed.OPEN, r"\b(?:to[ -]?do|open|pending|planned|blocked|backlog|missing|failed)\b"),
-    (Claimed.DONE, r"\b(?:done|complete[d]?|finished|deployed|delivered|closed|live|shipped|yes|ok|100 ?%)\b"),
+    (Claimed.DONE, r"\b(?:done|complete[d]?|finished|deployed|delivered|closed|live|shipped|yes|ok)\b"),
 )
 _COMPILED = tuple((claimed, re.compile(words, re.IGNORECASE)) for claimed, words in _WORDS)
+_PERCENT = re.compile(r"(?<!\d)(\d{1,3})(?:[.,]\d+)?\s?%")
+_ASIDE = re.compile(r"\s*\([^()]*\)")
 _LINK = re.compile(r"!?\[([^\]\[]{0,300})\]\((?:[^()\s]|\([^()\s]{0,200}\)){0,500}(?:\s[^()]{0,200})?\)")
 _HTML = re.compile(r"<[^<>]{1,200}>")
 _EMPHASIS = re.compile(r"\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
@@ -62,10 +64,14 @@ def mark_of(text: str) -> Claimed | None:
 
 
 def state_of(text: str) -> Claimed | None:
-    """What a text says by a mark anywhere, else by its words."""
+    """What a text says by a mark anywhere, else by a percentage, else by its words."""
     for char in text[:400]:
         if char in _MARK:
             return _MARK[char]
+    percent = _PERCENT.search(text[:400])
+    if percent is not None:
+        number = int(percent[1])
+        return Claimed.DONE if number >= 100 else Claimed.IN_PROGRESS if number else Claimed.OPEN
     for claimed, words in _COMPILED:
         if words.search(text[:400]):
             return claimed
@@ -94,7 +100,8 @@ def normal(text: str) -> str:
 
 def key_of(title: str, prefix: str, taken: Iterable[str] = (), limit: int = 60) -> str:
     """A slug; what has no Latin letters gets a short digest, so that the same title has the same key for ever."""
-    base = slugify(title)[:limit].strip("-")
+    # what stands in parentheses is said in passing; a title that is nothing else keeps it
+    base = slugify(_ASIDE.sub("", title) or title)[:limit].strip("-")
     if not base:
         base = f"{prefix}-{hashlib.sha256(normal(title).encode()).hexdigest()[:8]}"
     used = set(taken)

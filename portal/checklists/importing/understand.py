@@ -141,8 +141,11 @@ class _Understanding:
                 self._found.take(unit)
             elif label in {"status", "next session", "author", "team", "owner"} and text:
                 self._found.take(unit)
-        head = (unit.text for unit in self._units[:12] if unit.kind in {Kind.HEADING, Kind.PARAGRAPH})
-        self._found.dated_on = self._found.dated_on or next(filter(None, map(find_date, head)), None)
+        for unit in self._units[:12]:
+            day = find_date(unit.text) if unit.kind in {Kind.HEADING, Kind.PARAGRAPH} else None
+            if day is not None and self._found.dated_on is None:
+                self._found.dated_on = day
+                self._found.take(unit)
 
     def phases(self) -> None:
         """Phases named in headings, or in the first line when there are none; with a percentage someone claims."""
