@@ -31,8 +31,9 @@ from lab.scenarios import Built, build
 
 log = logging.getLogger("lab")
 _KCM_LEASE = "kube-controller-manager"
-_CONVERGE_SECONDS = 90.0
+_LEASE_SECONDS, _CONVERGE_SECONDS = 6.0, 90.0
 ADMIN, VIEWER = "tok-admin", "tok-view"
+_STUCK = ("CrashLoopBackOff", "CreateContainerConfigError", "ImagePullBackOff", "ErrImagePull")
 _FAULT_TARGETS = ("grafana", "prometheus", "alertmanager")
 
 
@@ -109,15 +110,23 @@ class Lab:
         self.kubeconfig.chmod(0o600)
 
     async def _external(self) -> bool:
-        """Whether the server has a controller manager of its own (it holds a lease)."""
+        """Whether the server has a controller manager of its own (it takes a lease, soon after the server's start)."""
         if self.external_controllers != "auto":
             return self.external_controllers == "yes"
         assert self._client is not None
-        try:
-            await self._client.get("leases.coordination.k8s.io", "kube-system", _KCM_LEASE)
-        except ApiError as error:
-            return not error.missing
-        return True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LEASE_SECONDS
+        while True:
+            try:
+                await self._client.get("leases.coordination.k8s.io", "kube-system", _KCM_LEASE)
+            except ApiError as error:
+                if not error.missing:
+                    raise
+                if loop.time() > end:
+                    return False
+                await asyncio.sleep(0.3)
+            else:
+                return True
 
     async def _load_real(self, built: Built) -> None:
         from lab.controllers.kubelet.server import KubeletServer
@@ -223,7 +232,7 @@ class Lab:
                 obj["metadata"]["name"]
                 for kind in ("deployments.apps", "statefulsets.apps")
                 for obj in self._cache.list(kind)
-                if int((obj.get("status") or {}).get("readyReplicas") or 0) < int(obj["spec"].get("replicas", 1))
+                if not _settled(obj, self._cache)
             ]
             if self._cache.list("statefulsets.apps") and not missing:
                 return
@@ -252,6 +261,15 @@ class Lab:
 async def _load_logs(logs: Logs, known: dict[tuple[str, str, str], Any]) -> None:
     for key, (current, previous) in known.items():
         await logs.load(key, current, previous)
+
+
+def _settled(workload: dict[str, Any], cache: Cache) -> bool:
+    """Whether a workload is ready, or as far as it will come: a pod of it crashes or cannot start."""
+    if int((workload.get("status") or {}).get("readyReplicas") or 0) >= int(workload["spec"].get("replicas", 1)):
+        return True
+    pods = cache.list("pods", workload["metadata"]["namespace"], workload["spec"]["selector"])
+    entries = [entry for pod in pods for entry in (pod.get("status") or {}).get("containerStatuses") or []]
+    return any((entry["state"].get("waiting") or {}).get("reason") in _STUCK for entry in entries)
 
 
 def _reach_logs(node: dict[str, Any], port: int) -> None:

@@ -45,8 +45,10 @@ def controllers(world: World, logs: Logs, *, own_workloads: bool) -> list[Contro
         LoadBalancerController(world),
         Provisioner(world),
     ]
+    if not world.own_server:
+        everywhere.append(Heartbeat(world))
     if not own_workloads:
-        return [*everywhere, Heartbeat(world)]
+        return everywhere
     return [
         *everywhere,
         DeploymentController(world),
