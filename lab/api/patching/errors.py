@@ -35,6 +35,13 @@ class PatchTestFailed(PatchError):  # noqa: N818 - the name the API helpers agre
     reason = "Invalid"
 
 
+class PatchOrderError(PatchError):
+    """A strategic patch whose list contradicts its own $setElementOrder: servers answer 500."""
+
+    code = 500
+    reason = "InternalError"
+
+
 class ApplyInvalid(PatchError):  # noqa: N818 - see above
     """An apply configuration that does not fit the type (undeclared field, duplicate list key)."""
 

@@ -11,7 +11,7 @@ import json
 from functools import cache
 from typing import Any
 
-from lab.api.patching.errors import PatchError
+from lab.api.patching.errors import PatchError, PatchOrderError
 from lab.api.patching.schema import GVK, TABLES, Type, resolve, root_type
 
 _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
@@ -134,6 +134,7 @@ def _set_element_orders(original: dict[str, Any], patch: dict[str, Any], kind: T
         if before is None and change is None:
             continue
         field = _field(kind, name)
+        _check_order(name, change, wanted, field.key)
         if before is None:
             merged = _without_directives(change)
         elif change is None:
@@ -142,6 +143,14 @@ def _set_element_orders(original: dict[str, Any], patch: dict[str, Any], kind: T
             merged = _merge_list(before, change, field)
         merged = [item for item in merged if item not in removed]
         original[name] = _ordered(merged, wanted, before or [], field.key)
+
+
+def _check_order(name: str, change: Any, wanted: list[Any], key: str | None) -> None:
+    """A patch's own items must stand in the order that it asks for."""
+    kept = [item for item in change or [] if not (isinstance(item, dict) and item.get(_DIRECTIVE) == "delete")]
+    rest = iter(_identity(item, key) for item in wanted)
+    if not all(_identity(item, key) in rest for item in kept):
+        raise PatchOrderError(f"The order in patch list of {name} doesn't match $setElementOrder list")
 
 
 def _merge_list(original: list[Any], patch: list[Any], field: _Field) -> list[Any]:

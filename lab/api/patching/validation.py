@@ -100,6 +100,10 @@ def _container(container: Obj, here: str, volumes: frozenset[Any]) -> Iterator[C
         for key, amount in (resources.get(part) or {}).items():
             if not _QUANTITY.match(str(amount)):
                 yield _invalid(f"{here}.resources.{part}[{key}]", amount, "not a quantity")
+    names = [port.get("name") for port in container.get("ports") or [] if port.get("name")]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Cause("FieldValueDuplicate", f"{here}.ports[{index}].name", f'Duplicate value: "{name}"')
     for index, mount in enumerate(container.get("volumeMounts") or []):
         if mount.get("name") not in volumes:
             yield Cause("FieldValueNotFound", f"{here}.volumeMounts[{index}].name", f'Not found: "{mount.get("name")}"')
@@ -121,7 +125,7 @@ def _fixed_pod_spec(obj: Obj) -> Obj:
 
 
 def _workload(obj: Obj, old: Obj | None) -> Iterator[Cause]:
-    """Deployment, ReplicaSet, StatefulSet and DaemonSet: selector, template, replicas."""
+    """What all workloads share: selector, template, replicas."""
     spec = _spec(obj)
     yield from _whole_number(spec, "replicas")
     selector = spec.get("selector")
@@ -141,6 +145,14 @@ def _workload(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     if restart not in (None, "Always"):
         text = f'Unsupported value: "{restart}": supported values: "Always"'
         yield Cause("FieldValueNotSupported", "spec.template.spec.restartPolicy", text)
+
+
+def _deployment(obj: Obj, old: Obj | None) -> Iterator[Cause]:
+    yield from _workload(obj, old)
+    strategy = _spec(obj).get("strategy") or {}
+    if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate") is not None:
+        text = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        yield Cause("FieldValueForbidden", "spec.strategy.rollingUpdate", text)
 
 
 def _stateful_set(obj: Obj, old: Obj | None) -> Iterator[Cause]:
@@ -273,7 +285,7 @@ _BY_KIND: dict[tuple[str, str], Callable[[Obj, Obj | None], Iterator[Cause]]] = 
     ("", "ConfigMap"): _data,
     ("", "Secret"): _data,
     ("", "PersistentVolumeClaim"): _claim,
-    ("apps", "Deployment"): _workload,
+    ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _workload,
     ("apps", "DaemonSet"): _workload,
     ("apps", "StatefulSet"): _stateful_set,

@@ -137,6 +137,19 @@ def test_a_deployment_needs_a_selector_that_fits_and_keeps_it() -> None:
     assert ("spec.template.metadata.labels", "FieldValueInvalid") in reasons(DEPLOYMENT, other)
 
 
+def test_recreate_does_not_go_with_the_rolling_update_that_was_defaulted() -> None:
+    """Applying `type: Recreate` over a defaulted Deployment is refused by a real server."""
+    old = default(DEPLOYMENT, deployment(), NOW)
+    recreate = changed(old, "spec", "strategy", "type", to="Recreate")
+    assert reasons(DEPLOYMENT, recreate, old) == [("spec.strategy.rollingUpdate", "FieldValueForbidden")]
+    assert reasons(DEPLOYMENT, changed(old, "spec", "strategy", to={"type": "Recreate"}), old) == []
+
+
+def test_two_ports_cannot_share_a_name() -> None:
+    ports = [{"name": "w", "containerPort": 80}, {"name": "w", "containerPort": 81}]
+    assert reasons(POD, pod(ports=ports)) == [("spec.containers[0].ports[1].name", "FieldValueDuplicate")]
+
+
 CLAIM = ("", "v1", "PersistentVolumeClaim")
 
 

@@ -143,6 +143,12 @@ def without_empties(value: Any) -> Any:
         {"metadata": {"$patch": "frobnicate"}},
         {"spec": {"strategy": {"$retainKeys": ["type"], "rollingUpdate": {}}}},
         {"spec": {"strategy": {"$retainKeys": "type"}}},
+        pod_patch(
+            **{
+                "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
+                "containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}],
+            }
+        ),
     ],
 )
 def test_a_malformed_directive_is_refused(patch: dict[str, Any]) -> None:
