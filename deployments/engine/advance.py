@@ -27,7 +27,7 @@ from deployments.states import RunState, StepState
 
 _log = logging.getLogger(__name__)
 
-#: waits up to this are slept through inside a slice
+#: waits shorter than this, all together, are slept through inside a slice; a worker is too dear for longer ones
 SHORT_WAITS = 1.0
 MOST_CRASHES = 3
 
@@ -71,7 +71,7 @@ def _work(journal: Journal, opener: Callable[[], Cluster]) -> Pause:
         pause = _turn(journal, opener)
         if pause == END:
             return END
-        if slept + pause > SHORT_WAITS:
+        if slept + pause >= SHORT_WAITS:
             return pause
         time.sleep(pause)
         slept += pause

@@ -1,7 +1,8 @@
 """Kill points for the fault tests: the process kills itself where the test says. Does nothing anywhere else.
 
-``PORTAL_FAULT_POINT`` names a point, or ``point:step`` (steps count from 1); ``PORTAL_FAULT_MARK`` is a file that makes
-it happen once. Armed only with ``DEBUG`` or the embedded lab, so that no environment variable can harm a real portal.
+``PORTAL_FAULT_POINT`` names a point, ``point:step`` (steps count from 1), or ``@file``: then the file holds that text
+and is removed by the kill, so that it happens once. Armed only with ``DEBUG`` or the embedded lab, so that no
+environment variable can harm a real portal.
 """
 
 from __future__ import annotations
@@ -32,19 +33,17 @@ def point(name: str, step: int | None = None) -> None:
     armed = os.environ.get("PORTAL_FAULT_POINT")
     if not armed or not (settings.DEBUG or settings.PORTAL_LAB):
         return
-    wanted, _, at = armed.partition(":")
+    file = Path(armed[1:]) if armed.startswith("@") else None
+    wanted, _, at = (_content(file) if file is not None else armed).partition(":")
     if wanted != name or (at and (step is None or int(at) != step + 1)):
         return
-    if _first_time():
-        os.kill(os.getpid(), signal.SIGKILL)
+    if file is not None:
+        file.unlink(missing_ok=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _first_time() -> bool:
-    mark = os.environ.get("PORTAL_FAULT_MARK")
-    if not mark:
-        return True
+def _content(file: Path) -> str:
     try:
-        Path(mark).touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return ""

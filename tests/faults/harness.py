@@ -1,0 +1,195 @@
+"""Real processes for the fault tests: the lab, a redis-server, a Celery worker with beat, a database file of their own.
+
+Everything is judged from outside: the lab's ledger says what the API server accepted, the database what we say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.conftest import RedisServer
+
+ROOT = Path(__file__).parents[2]
+APP = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/kube-prometheus-stack"
+GRAFANA = "/apis/apps/v1/namespaces/platform-monitoring/deployments/kube-prometheus-stack-grafana"
+MARK = "portal.remediation/run"
+FINAL = {"succeeded", "failed", "errored", "outcome_unknown", "cancelled", "refused", "undone"}
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+def wait_for(what: str, probe: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """The first true answer of ``probe``. :raises AssertionError: none within ``seconds``."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+class Stage:
+    """The whole stage. ``point`` arms a kill point, ``broken`` puts Grafana into the report's state again."""
+
+    def __init__(self, directory: Path, *, lease_seconds: float = 3.0, speed: float = 0.2) -> None:
+        self.directory = directory
+        self.redis = RedisServer(str(directory))
+        self.fault = directory / "fault"
+        self.kubeconfig = directory / "kubeconfig"
+        self._speed = speed
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("TEST_", "PORTAL_"))},
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "PORTAL_STATE_DIR": str(directory / "state"),
+            "PORTAL_KUBECONFIG": str(self.kubeconfig),
+            "PORTAL_CLUSTER": "lab",
+            "PORTAL_LAB": "1",
+            "PORTAL_LEASE_SECONDS": str(lease_seconds),
+            "PORTAL_FAULT_POINT": f"@{self.fault}",
+            "DJANGO_SECRET_KEY": "faults-" + "0123456789abcdef" * 4,
+            "REDIS_URL": self.redis.url,
+            "DATABASE_URL": f"sqlite:///{directory / 'portal.sqlite3'}",
+        }
+
+    # -- processes
+
+    def start(self) -> None:
+        """Lab, Redis, migrated database, worker."""
+        lab = [sys.executable, "-m", "lab", "--scenario", "grafana-broken", "--port", "0", "--speed", str(self._speed)]
+        self._spawn([*lab, "--kubeconfig", str(self.kubeconfig)], "lab")
+        self.redis.start()
+        self.manage("migrate", "--skip-checks", "-v", "0")
+        wait_for("the lab is ready", lambda: "lab ready" in self.output("lab"), 90)
+        loaded = yaml.safe_load(self.kubeconfig.read_text())
+        server = loaded["clusters"][0]["cluster"]["server"]
+        headers = {"Authorization": f"Bearer {loaded['users'][0]['user']['token']}"}
+        self.api = httpx.Client(base_url=server, headers=headers, verify=False, timeout=20)
+        self.start_worker()
+
+    def start_worker(self) -> None:
+        """A real worker for both queues, with beat."""
+        celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "2", "-B"]
+        self.worker = self._spawn([*celery, "-s", str(self.directory / "beat"), "-l", "info"], "worker")
+        wait_for("the worker is ready", lambda: " ready." in self.output("worker"), 60)
+
+    def kill_worker(self) -> None:
+        """kill -9 of the worker and all its children."""
+        assert self.worker is not None
+        os.killpg(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
+        (self.directory / "worker.log").write_text("")
+
+    def stop(self) -> None:
+        """Everything this stage started."""
+        for process in self._processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.redis.stop()
+
+    def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._processes.append(process)
+        return process
+
+    def output(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def manage(self, *arguments: str, good: tuple[int, ...] = (0,)) -> str:
+        """A management command's output."""
+        ran = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True
+        )
+        assert ran.returncode in good, ran.stdout + ran.stderr
+        return ran.stdout
+
+    # -- faults
+
+    def point(self, name: str) -> None:
+        """Arm one kill point, for one kill."""
+        self.fault.write_text(name)
+
+    def fault_on(self, **rule: Any) -> str:
+        """A fault of the lab, e.g. ``verb="get", resource="…", action="status:500", count=-1``. Returns its id."""
+        return str(self.api.post("/lab/faults", json=rule).raise_for_status().json()["id"])
+
+    def broken(self) -> None:
+        """Grafana's Deployment gone after a failed sync, as in the report."""
+        live = self.api.get(APP).raise_for_status().json()
+        if live["status"]["operationState"]["phase"] == "Succeeded":
+            patch = {"status": {"operationState": {"phase": "Failed", "message": "made to fail by the test"}}}
+            self.api.patch(APP, json=patch, headers=MERGE).raise_for_status()
+        self.api.delete(GRAFANA)
+        wait_for("Argo CD sees it missing", self._is_missing, 60)
+
+    def _is_missing(self) -> bool:
+        self.api.patch(APP, json={"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard"}}}, headers=MERGE)
+        time.sleep(0.3)
+        live = self.api.get(APP).raise_for_status().json()
+        refreshing = "argocd.argoproj.io/refresh" in live["metadata"].get("annotations", {})
+        gone = self.api.get(GRAFANA).status_code == 404
+        return gone and not refreshing and live["status"]["sync"]["status"] == "OutOfSync" and "operation" not in live
+
+    # -- runs
+
+    def accept(self, action: str = "repair-grafana-in-place", **params: str) -> str:
+        """Plan and confirm, without waiting: the worker does the rest. Returns the run's id."""
+        pairs = [f"{key}={value}" for key, value in params.items()]
+        arguments = ["run_action", action, "--yes", "--json", *(["--param", *pairs] if pairs else [])]
+        return str(json.loads(self.manage(*arguments, good=(1,)))["run"])
+
+    def row(self, run: str) -> dict[str, Any]:
+        """The run as the database has it."""
+        return self.rows("SELECT * FROM deployments_run WHERE id = ?", run)[0]
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with sqlite3.connect(f"file:{self.directory / 'portal.sqlite3'}?mode=ro", uri=True, timeout=10) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query, values)]
+
+    def ended(self, run: str, seconds: float = 90.0) -> dict[str, Any]:
+        """The run once it has ended. :raises AssertionError: with its log."""
+        try:
+            wait_for("the run ends", lambda: self.row(run)["state"] in FINAL, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.row(run)['state']}\n{self.log(run)}") from None
+        return self.row(run)
+
+    def log(self, run: str) -> str:
+        lines = self.rows("SELECT number, text FROM deployments_logline WHERE run_id = ? ORDER BY number", run)
+        return "\n".join(f"{line['number']:>4} {line['text']}" for line in lines)
+
+    def effects(self, since: int = 0) -> Counter[str]:
+        """What the API server accepted of the portal, by verb and field manager, dry runs left out."""
+        entries = self.api.get("/lab/ledger").raise_for_status().json()
+        entries = entries if isinstance(entries, list) else entries["entries"]
+        mine = [
+            e
+            for e in entries
+            if e["seq"] > since and not e.get("dry_run") and "portal-remediation" in (e.get("field_manager") or "")
+        ]
+        return Counter(f"{e['verb']} {e['resource']} {e['name']}" for e in mine)
+
+    def last_seq(self) -> int:
+        """The ledger's end at this moment."""
+        entries = self.api.get("/lab/ledger").raise_for_status().json()
+        entries = entries if isinstance(entries, list) else entries["entries"]
+        return max((int(e["seq"]) for e in entries), default=0)
