@@ -13,6 +13,8 @@ from integrations.errors import Rejected, SourceError
 from integrations.kubernetes.reader import Reader
 
 _PUBLIC = ("/api/health",)
+#: how the API server says that a Service has no ready pod; that is an answer about Grafana, not about the way to it
+_NO_POD = "no endpoints available"
 
 
 class GrafanaReader:
@@ -37,8 +39,12 @@ class GrafanaReader:
 
     def _public(self, path: str) -> http.Answer:
         try:
-            return self._by_proxy.get(path)
+            answer = self._by_proxy.get(path)
         except SourceError:
             if self._by_url is None:
                 raise
             return self._by_url.get(path)
+        if self._by_url is not None and answer.status >= 400 and _NO_POD not in answer.error:
+            # The API server may not reach or may not be allowed to reach the pod; the URL goes another way.
+            return self._by_url.get(path)
+        return answer
