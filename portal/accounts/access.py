@@ -89,6 +89,10 @@ def public(methods: tuple[str, ...] = READ) -> Callable[[View], View]:
 
 def forbidden(request: HttpRequest, permission: str) -> HttpResponse:
     """The 403 page: what is missing and who has it."""
+    if request.headers.get("HX-Request"):  # a whole page would give its title to the page that asked
+        return HttpResponse(
+            f"This needs role {lowest(permission)}.", status=403, content_type="text/plain; charset=utf-8"
+        )
     context = {"needs": lowest(permission), "has": role(request)}
     return render(request, "pages/403.html", context, status=403)
 

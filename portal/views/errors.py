@@ -12,27 +12,34 @@ from portal.accounts.access import role
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     """400."""
     sentence = "The address or the form could not be read. Go back and try again."
-    return _plain("This request makes no sense", sentence, 400)
+    return _plain(request, "This request makes no sense", sentence, 400)
 
 
-def denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+def denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """403 from below the views: a service refused, or the form's token was missing."""
     sentence = str(exception or "") or "Your role may not do this."
-    return _plain("Not allowed", sentence, 403)
+    return _plain(request, "Not allowed", sentence, 403)
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 - Django's shape
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     """404, in the frame for members, bare for strangers (who must not learn what exists)."""
-    if hasattr(request, "user") and role(request) is not None:
+    if not _script(request) and hasattr(request, "user") and role(request) is not None:
         return render(request, "pages/404.html", status=404)
-    return _plain("Nothing is at this address", "It may have been retired, or the link is cut short.", 404)
+    return _plain(request, "Nothing is at this address", "It may have been retired, or the link is cut short.", 404)
 
 
-def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's shape
+def server_error(request: HttpRequest) -> HttpResponse:
     """500."""
     sentence = "The portal broke, not your cluster. Nothing was changed by this page. Try again in a minute."
-    return _plain("Something broke here", sentence, 500)
+    return _plain(request, "Something broke here", sentence, 500)
 
 
-def _plain(title: str, sentence: str, status: int) -> HttpResponse:
+def _script(request: HttpRequest) -> bool:
+    """htmx asked: a whole page would give its title to the page that asked, even where nothing is swapped."""
+    return bool(request.headers.get("HX-Request"))
+
+
+def _plain(request: HttpRequest, title: str, sentence: str, status: int) -> HttpResponse:
+    if _script(request):
+        return HttpResponse(f"{title}. {sentence}", status=status, content_type="text/plain; charset=utf-8")
     return HttpResponse(render_to_string("plain_error.html", {"title": title, "sentence": sentence}), status=status)

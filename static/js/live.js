@@ -74,7 +74,8 @@
     if (tries > 0 && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
   });
   on("htmx:sse:error", () => { attempt += 1; if (state === "live" || state === "reconnecting") show("reconnecting"); });
-  on("bye", () => show("ended"));
+  /* the session moved: ask again at once; 401 then says that it ended */
+  on("bye", () => setTimeout(() => window.htmx?.trigger("#live", "again"), 100));
   on("htmx:response:error htmx:after:request", (event) => {
     const ctx = event.detail.ctx;
     if (ctx?.sourceElement?.id === "live" && ctx.response?.raw?.status === 401) show("ended");
@@ -158,7 +159,7 @@
       inbox.remove();
       return;
     }
-    const following = document.body.dataset.follow !== "off" && (atEnd(box) || have === 0);
+    const following = document.body.dataset.tail !== "off" && (atEnd(box) || have === 0);
     inbox.remove();
     place(inbox);
     box.dataset.last = last;

@@ -38,7 +38,7 @@
     const key = event.key;
     if (key === "?") { event.preventDefault(); help(); return; }
     if (key === "j" || key === "k") { event.preventDefault(); move(key === "j" ? 1 : -1); return; }
-    const chord = event.timeStamp - prefixAt < 1200 ? `${prefix} ${key}` : key;
+    const chord = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${key}` : key;
     const node = $(`[data-key="${CSS.escape(chord)}"]`);
     prefix = key; prefixAt = event.timeStamp;
     if (node) { event.preventDefault(); prefix = ""; press(node); }
@@ -64,7 +64,7 @@
       toggle.setAttribute("aria-pressed", String(pressed));
       $(toggle.dataset.target).classList.toggle(toggle.dataset.toggleClass, toggle.dataset.when === "off" ? !pressed : pressed);
     }
-    if (event.target.closest?.("[data-follow]")) follow(document.body.dataset.follow === "off");
+    if (event.target.closest?.("[data-follow]")) follow(document.body.dataset.tail === "off");
   });
 
   /* filters */
@@ -88,7 +88,7 @@
   /* follow the log until the reader scrolls up */
   const box = $("#log-box");
   function follow(yes) {
-    document.body.dataset.follow = yes ? "on" : "off";
+    document.body.dataset.tail = yes ? "on" : "off";
     const button = $("[data-follow]");
     button?.setAttribute("aria-pressed", String(yes));
     if (button) button.lastElementChild.textContent = yes ? "Following" : "Follow";
@@ -100,7 +100,7 @@
     else box.scrollTop = box.scrollHeight;
     box.addEventListener("scroll", () => {
       const end = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
-      if (end !== (document.body.dataset.follow !== "off")) follow(end);
+      if (end !== (document.body.dataset.tail !== "off")) follow(end);
     }, { passive: true });
   }
 

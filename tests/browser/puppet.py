@@ -70,7 +70,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
         run = Run.objects.get(pk=pk)
         first = run.line_count + 1
         LogLine.objects.bulk_create(
-            LogLine(run=run, number=n, at=now(), step_index=1, text=f"new line {n}")
+            LogLine(run=run, number=n, at=now(), step_index=2, text=f"new line {n}")
             for n in range(first, first + count)
         )
         run.line_count += count

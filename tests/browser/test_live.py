@@ -20,6 +20,7 @@ def live(page: Page) -> None:
 
 def test_the_stream_connects_on_each_first_load_and_only_once(visitor: Visitor) -> None:
     page = visitor.sign_in()
+    live(page)
     for _ in range(10):
         streams: list[str] = []
 
@@ -91,7 +92,8 @@ def test_the_csrf_token_is_inherited_by_every_htmx_request(visitor: Visitor, sit
           const b = document.createElement('button');
           b.setAttribute('hx-post', url); b.setAttribute('hx-swap', 'none');
           document.querySelector('#main').append(b); htmx.process(b);
-          const done = new Promise((ok) => b.addEventListener('htmx:after:request', (e) => ok(e.detail.ctx.response.raw.status)));
+          const done = new Promise((ok) => b.addEventListener(
+            'htmx:after:request', (e) => ok(e.detail.ctx.response.raw.status)));
           b.click(); return await done; }""",
         f"/items/{site.pull('item', 'grafana-deployed')}/verify/",
     )
@@ -116,10 +118,12 @@ def test_what_a_person_opened_stays_open_through_a_morph(visitor: Visitor) -> No
         """async () => {
           const main = document.querySelector('#main');
           const box = document.createElement('div'); box.id = 'box';
-          const html = (n) => `<details id="d"><summary>s</summary>${n}</details><dialog id="g">${n}</dialog><input id="t">`;
+          const html = (n) =>
+            `<details id="d"><summary>s</summary>${n}</details><dialog id="g">${n}</dialog><input id="t">`;
           box.append(document.createRange().createContextualFragment(html(1))); main.append(box);
           d.open = true; g.showModal(); t.value = 'typed';
-          await htmx.swap({target: box, text: `<div id="box">${html(2)}</div>`, swap: 'outerMorph', sourceElement: box});
+          const text = `<div id="box">${html(2)}</div>`;
+          await htmx.swap({target: box, text, swap: 'outerMorph', sourceElement: box});
           return [d.open, g.open, t.value, d.textContent]; }"""
     )
     assert held == [True, True, "typed", "s2"]

@@ -16,8 +16,8 @@ from tests.pages import world
 from tests.pages.conftest import ClientFor
 from tests.pages.plans import HOSTILE, make_plan, make_run
 
-PAGES = ("/", "/phases/", "/phases/2-platform-services/", "/status/", "/actions/", "/runs/", "/reports/", "/reports/import/",
-         "/audit/?check=1", "/settings/", "/gallery/", "/search?q=grafana", "/search")  # fmt: skip
+PAGES = ("/", "/phases/", "/phases/2-platform-services/", "/status/", "/actions/", "/runs/", "/reports/",
+         "/reports/import/", "/audit/?check=1", "/settings/", "/gallery/", "/search?q=grafana", "/search")  # fmt: skip
 
 
 def text(client: Client, address: str) -> str:

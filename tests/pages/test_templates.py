@@ -1,4 +1,4 @@
-"""What templates may not contain, because the policy or the house rules forbid it; what the budgets are; which colours pair."""
+"""What templates may not contain, because the policy or the house rules forbid it; budgets; which colours pair."""
 
 from __future__ import annotations
 
@@ -98,10 +98,11 @@ def contrast(one: str, other: str) -> float:
 
 
 STATES = ("verified", "failing", "degraded", "running", "waiting", "pending", "stale", "unknown")
+GROUNDS = ("bg", "raised", "sunken", "focus-row")
 TEXT_PAIRS = [
     *((f"{s}-fg", f"{s}-bg") for s in STATES),
     *((f"{s}-fg", ground) for s in STATES for ground in ("bg", "raised", "sunken")),
-    *((fg, ground) for fg in ("text", "text-muted", "link", "danger") for ground in ("bg", "raised", "sunken", "focus-row")),
+    *((fg, ground) for fg in ("text", "text-muted", "link", "danger") for ground in GROUNDS),
     ("on-primary", "link"),
     ("add-fg", "add-bg"), ("add-fg", "add-gutter"), ("add-fg", "add-word"),
     ("del-fg", "del-bg"), ("del-fg", "del-gutter"), ("del-fg", "del-word"),
@@ -118,7 +119,7 @@ def test_text_is_readable_on_its_ground(fg: str, ground: str, theme: int) -> Non
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize("mark", ["border-control", *(f"{s}-mark" for s in STATES if s not in ("unknown",))])
+@pytest.mark.parametrize("mark", ["border-control", *(f"{s}-mark" for s in STATES if s != "unknown")])
 def test_borders_of_controls_and_marks_stand_out(mark: str, theme: int) -> None:
     known = tokens()
     assert contrast(known[mark][theme], known["bg"][theme]) >= 3.0
@@ -159,8 +160,8 @@ def test_a_word_nobody_knows_is_shown_as_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "ago", "length"),
-    [(0, "1 s ago", "0.0 s"), (59, "59 s ago", "59 s"), (60, "1 min ago", "1 m 00 s"), (3599, "59 min ago", "59 m 59 s"),
-     (3600, "1 h ago", "1 h 00 m"), (48 * 3600, "2 d ago", "2 d 0 h")],
+    [(0, "1 s ago", "0.0 s"), (59, "59 s ago", "59 s"), (60, "1 min ago", "1 m 00 s"),
+     (3599, "59 min ago", "59 m 59 s"), (3600, "1 h ago", "1 h 00 m"), (48 * 3600, "2 d ago", "2 d 0 h")],
 )  # fmt: skip
 def test_ages_and_lengths_read_as_people_say_them(seconds: int, ago: str, length: str) -> None:
     assert times.phrase(seconds) == ago
