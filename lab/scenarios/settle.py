@@ -26,7 +26,7 @@ from lab.controllers import (
 )
 from lab.controllers.client import Object
 from lab.controllers.kubelet import podstatus, runtime
-from lab.controllers.kubelet.behaviour import Behaviour, decide
+from lab.controllers.kubelet.behaviour import Behaviour, Exit, decide
 from lab.scenarios.builder import Builder
 
 Lines = list[tuple[str, str]]
@@ -47,6 +47,8 @@ class Settler:
         for pod in self.world.list("pods"):
             self._start(pod)
         self._operator_inputs()
+        for claim in self.world.list("persistentvolumeclaims"):
+            self._bind(claim)
         for kind in ("deployments.apps", "daemonsets.apps", "statefulsets.apps"):
             for obj in self.world.list(kind):
                 self._pods_of(obj)
@@ -179,8 +181,9 @@ class Settler:
         if behaviour.waiting:
             return podstatus.waiting_entry(spec, *behaviour.waiting)
         started = self.world.time(age - 0.2)
-        if behaviour.exit and behaviour.exit.code:
-            return self._crash_loop(pod, spec, behaviour, age)
+        ending = runtime.doom(spec, behaviour)
+        if ending:
+            return self._crash_loop(pod, spec, behaviour, ending, age)
         self.logs[key] = (self._lines(behaviour, age - 0.2), [])
         entry = podstatus.running_entry(pod, spec, started)
         probe = spec.get("readinessProbe") or {}
@@ -188,24 +191,23 @@ class Settler:
             entry["ready"] = False
         return entry
 
-    def _crash_loop(self, pod: Object, spec: Object, behaviour: Behaviour, age: float) -> Object:
-        """The state after crashing again and again since the pod began, last seen in its back-off."""
-        assert behaviour.exit is not None
+    def _crash_loop(self, pod: Object, spec: Object, behaviour: Behaviour, ending: Exit, age: float) -> Object:
+        """The state after ending again and again since the pod began, last seen in its back-off."""
         seconds, crashes = age * 60 - 12.0, 0
         passed = 0.0
         while True:
             crashes += 1
-            end = passed + behaviour.exit.after
+            end = passed + ending.after
             wait = runtime.backoff(crashes)
             if end + wait > seconds and crashes > 1:
                 break
             passed = end + max(wait, 0.5)
-        last_start, last_end = age - (passed + 12.0) / 60, age - (passed + 12.0 + behaviour.exit.after) / 60
+        last_start, last_end = age - (passed + 12.0) / 60, age - (passed + 12.0 + ending.after) / 60
         entry = podstatus.running_entry(pod, spec, self.world.time(last_start), crashes - 1)
         ended = {
             "containerID": entry["containerID"],
-            "exitCode": behaviour.exit.code,
-            "reason": behaviour.exit.reason,
+            "exitCode": ending.code,
+            "reason": ending.reason,
             "startedAt": self.world.time(last_start),
             "finishedAt": self.world.time(last_end),
         }

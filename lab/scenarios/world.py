@@ -15,7 +15,14 @@ from lab.scenarios import access, argocd, cluster, monitoring
 from lab.scenarios.builder import Builder
 from lab.scenarios.settle import Logs, Settler
 
-NAMES = ("grafana-broken", "healthy", "grafana-two-default-datasources", "empty")
+NAMES = (
+    "grafana-broken",
+    "healthy",
+    "grafana-two-default-datasources",
+    "grafana-slow-start",
+    "grafana-health-never-ok",
+    "empty",
+)
 MONITORING_FILE = "bootstrap/apps/monitoring.yaml"
 
 

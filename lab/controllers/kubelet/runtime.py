@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lab.controllers import meta
 from lab.controllers.client import Object
 from lab.controllers.kubelet import podstatus
-from lab.controllers.kubelet.behaviour import Behaviour, decide
+from lab.controllers.kubelet.behaviour import Behaviour, Exit, decide
 from lab.controllers.rights import View
 
 _FIRST_BACKOFF, _MAX_BACKOFF, _CALM = 10.0, 300.0, 600.0
@@ -94,6 +94,17 @@ def window(probe: Object) -> float:
 
 def delay(probe: Object) -> float:
     return float(probe.get("initialDelaySeconds") or 0)
+
+
+def doom(spec: Object, behaviour: Behaviour) -> Exit | None:
+    """How a container that starts like this ends: by itself, or killed by its probes, or (None) not at all."""
+    if behaviour.exit:
+        return behaviour.exit if behaviour.exit.code else None
+    for probe in (spec.get("startupProbe"), None if spec.get("startupProbe") else spec.get("livenessProbe")):
+        path = ((probe or {}).get("httpGet") or {}).get("path")
+        if probe and (path in behaviour.unhealthy_paths or behaviour.listens_after > delay(probe) + window(probe)):
+            return Exit(137, delay(probe) + window(probe))
+    return None
 
 
 class Life:

@@ -337,3 +337,16 @@ def test_a_taken_port_is_one_clear_sentence(well: RunningLab, tmp_path: Path) ->
     )
     assert run.returncode == 1
     assert run.stderr.strip() == f"Port {port} is taken. Choose another with --port."
+
+
+def test_a_deployment_that_comes_up_with_a_dead_database_stays_unhealthy(tmp_path: Path) -> None:
+    lab = RunningLab("grafana-health-never-ok", tmp_path)
+    try:
+        lab.sync(DEPLOYMENT)
+        lab.until(lambda: ready(lab), "the pod is ready by its own probes")
+        proxy = f"/api/v1{MONITORING}/services/http:kube-prometheus-stack-grafana:80/proxy/api/health"
+        answer = lab.http.get(proxy)
+        assert answer.status_code == 503
+        assert answer.json()["database"] == "failing"
+    finally:
+        lab.stop()

@@ -186,3 +186,18 @@ def test_the_same_seed_gives_the_same_world(worlds: dict[str, Built]) -> None:
 def test_an_unknown_scenario_is_refused() -> None:
     with pytest.raises(KeyError):
         build("nonsense", NOW)
+
+
+def test_a_slow_first_start_is_killed_by_its_liveness_probe_again_and_again(worlds: dict[str, Built]) -> None:
+    world = worlds["grafana-slow-start"]
+    pod = next(p for p in of_kind(world, "Pod", WHERE) if "grafana" in p["metadata"]["name"])
+    entry = pod["status"]["containerStatuses"][0]
+    assert entry["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert entry["lastState"]["terminated"]["exitCode"] == 137
+    claim = one(world, "PersistentVolumeClaim", GRAFANA)
+    assert (claim["status"]["phase"], claim["spec"]["storageClassName"]) == ("Bound", "nfs-client")
+
+
+def test_every_world_but_the_empty_one_has_the_same_cluster_below(worlds: dict[str, Built]) -> None:
+    counts = {name: len(of_kind(world, "Node")) for name, world in worlds.items() if name != "empty"}
+    assert set(counts.values()) == {7}
