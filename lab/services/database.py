@@ -12,7 +12,7 @@ from lab.services.rules import Alert, Evaluator, Group, load
 from lab.services.storage import Storage
 from lab.services.targets import Target, discover
 
-_STALE_AFTER = 1.0  # seconds after which an unchanged cluster is scraped again
+_STALE_AFTER = 5.0  # seconds after which an unchanged cluster is scraped again
 
 
 class Database:
@@ -33,7 +33,7 @@ class Database:
         self._seen: int | None = None
 
     def refresh(self, owner: Obj, notifications: Notifications, generation: int | None = None) -> None:
-        """Scrape and evaluate, unless that was done for the same generation of the cache within the last second."""
+        """Scrape and evaluate, unless that was done for the same generation of the cache a moment ago."""
         now = self._clock()
         if generation is not None and generation == self._seen and now - self.scraped_at < _STALE_AFTER:
             return

@@ -39,7 +39,7 @@ from lab.services.targets import Target
 ENGINES = ("auto", "debian", "embedded")
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
 SCRAPE_SECONDS = 3
-_SYNC_SECONDS = 1.0
+_SYNC_SECONDS = 3.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _START_SECONDS = 30.0
 _HISTORY_PAUSE = 2.0  # seconds between the days, so that what people look at first comes first
