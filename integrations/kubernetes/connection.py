@@ -33,6 +33,8 @@ MAX_BYTES = 64 * 1024 * 1024
 _RETRY_AFTER_LIMIT = 5.0
 _RETRIES = 2
 _RELOAD_SECONDS = 60.0
+#: how often to look whether the kubeconfig was written anew
+_LOOK_SECONDS = 2.0
 _ACCEPT = "application/json"
 
 
@@ -99,6 +101,8 @@ class Connection:
         self._auth_generation = 0
         #: credentials lie in a file that somebody else renews
         self._rotates = False
+        self._written_at = 0
+        self._looked_at = 0.0
         self._load()
 
     def _load(self) -> None:
@@ -106,6 +110,7 @@ class Connection:
 
         configuration = client.Configuration(retries=False, connection_pool_maxsize=40)
         configuration.keep_alive = True
+        written_at = _changed_at(self._kubeconfig)
         try:
             if self._kubeconfig:
                 if not Path(self._kubeconfig).is_file():
@@ -133,6 +138,7 @@ class Connection:
         self._client = client.ApiClient(configuration)
         self._client.user_agent = "phaseboard"
         self._loaded_at = time.monotonic()
+        self._written_at = written_at
         self._auth_generation += 1
 
     @property
@@ -157,13 +163,30 @@ class Connection:
         return token if scheme.lower() == "bearer" else ""
 
     def refresh(self, generation: int) -> None:
-        """Read the credentials again, once for all threads that saw the same generation fail."""
+        """Read the credentials again, once for all threads that saw the same generation fail.
+
+        A kubeconfig that cannot be used at this moment (half written) leaves the old credentials in place.
+        """
         with self._lock:
-            if self._auth_generation == generation:
-                old = self._client
+            if self._auth_generation != generation:
+                return
+            old = self._client
+            try:
                 self._load()
-                if old is not None:
-                    old.rest_client.pool_manager.clear()
+            except SourceError as error:
+                _log.warning("the credentials cannot be read again: %s", error.sentence)
+                return
+            old.rest_client.pool_manager.clear()
+
+    def _outdated(self) -> bool:
+        """Whether the kubeconfig was written anew (another CA or port), or a token file is due to be read again."""
+        moment = time.monotonic()
+        if self._rotates and moment - self._loaded_at > _RELOAD_SECONDS:
+            return True
+        if not self._kubeconfig or moment - self._looked_at < _LOOK_SECONDS:
+            return False
+        self._looked_at = moment
+        return _changed_at(self._kubeconfig) not in (0, self._written_at)
 
     @staticmethod
     def _auth_headers(client: Any) -> dict[str, str]:
@@ -192,10 +215,9 @@ class Connection:
         self._bucket.take()
         response = None
         for attempt in (0, 1):
+            if self._outdated():
+                self.refresh(self._auth_generation)
             generation = self._auth_generation
-            if time.monotonic() - self._loaded_at > _RELOAD_SECONDS and self._rotates:
-                self.refresh(generation)
-                generation = self._auth_generation
             response = self._send(method, path, query, body, content_type, accept, timeout)
             if response.status != 401 or attempt:
                 break
@@ -301,6 +323,14 @@ class Connection:
     def close(self) -> None:
         """Close idle connections."""
         self._client.rest_client.pool_manager.clear()
+
+
+def _changed_at(path: str) -> int:
+    """A file's modification time in nanoseconds; 0 when there is none (it may be in the middle of being replaced)."""
+    try:
+        return Path(path).stat().st_mtime_ns if path else 0
+    except OSError:
+        return 0
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 _BATCH = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tempo:
     """How often things are done, in seconds."""
 
