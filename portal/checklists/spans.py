@@ -7,13 +7,10 @@ Called inside the transaction of whatever moved an item. What only the clock or 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from deployments.states import ACTIVE
-from monitoring.selectors import Reading
 from portal.checklists.models import ItemSpan, Phase, Project, RunItem
-from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived
 from portal.checklists.selectors.load import State, load
 from portal.checklists.words import PROVEN, ItemWord
@@ -23,8 +20,7 @@ _BROKEN = frozenset({ItemWord.FAILING, ItemWord.DEGRADED})
 
 def refresh(project: Project, item_ids: Collection[int], at: datetime) -> list[str]:
     """Bring the spans of these items, and of those that depend on them, up to date. Returns the topics that changed."""
-    readings = fetch.readings(project.cluster, at).by_check
-    state = load(project, at, live={pk: _as_last_read(reading) for pk, reading in readings.items()})
+    state = load(project, at, as_read=True)
     wanted = _with_dependents(state, item_ids)
     opened = _open_gates(state)
     wanted |= {row.id for row in state.rows.values() if row.phase_id in opened}
@@ -34,13 +30,6 @@ def refresh(project: Project, item_ids: Collection[int], at: datetime) -> list[s
     ItemSpan.objects.filter(pk__in=[open_spans[pk].pk for pk in moved if pk in open_spans]).update(closed_at=at)
     ItemSpan.objects.bulk_create(_span(pk, state.derived[pk], pk in regressed, at) for pk in moved)
     return topics(state, wanted, opened)
-
-
-def _as_last_read(reading: Reading) -> Reading:
-    """Staleness is the clock's and is not stored: a span holds what was read."""
-    if not reading.last_word:
-        return reading
-    return replace(reading, word=reading.last_word, sentence=reading.last_sentence)
 
 
 def _with_dependents(state: State, item_ids: Iterable[int]) -> set[int]:

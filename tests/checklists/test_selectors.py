@@ -227,14 +227,12 @@ def test_time_in_which_the_source_was_silent_is_neither_good_nor_bad(project: Pr
     assert (component.percent, component.bars[0].word) == (None, "unknown")
 
 
-def test_the_overview_takes_nine_queries_however_much_there_is() -> None:
-    """The page adds session, user and group; together they stay within the twelve of the design."""
+def test_the_overview_takes_eight_queries_however_much_there_is() -> None:
+    """The page adds session, user, group and project; together they stay within the twelve of the design."""
     project = shipped()
     read_all(project, ago(5), "verified", workload_ready="failing")
     run_for(item(project, "grafana-deployed"))
-    with CaptureQueriesContext(
-        connection,
-    ) as few:
+    with CaptureQueriesContext(connection) as few:
         selectors.board(project, clock.now())
     phase = project.phases.get(key="platform-services")
     for number in range(60):
@@ -247,7 +245,7 @@ def test_the_overview_takes_nine_queries_however_much_there_is() -> None:
     with CaptureQueriesContext(connection) as many:
         board = selectors.board(project, clock.now())
     assert len(board.components) >= 60
-    assert len(many) == len(few) <= 9, [query["sql"][:120] for query in few]
+    assert len(many) == len(few) <= 8, [query["sql"][:120] for query in few]
 
 
 @pytest.mark.parametrize("page", ["phase", "item", "status"])

@@ -105,6 +105,8 @@ def _reported(item: Item) -> list[Attempt]:
 
 
 def _attestations(item: Item, now: datetime) -> tuple[AttestationRow, ...]:
+    if not item.needs_attestation:
+        return ()
     return tuple(
         AttestationRow(
             id=row.pk,

@@ -7,7 +7,7 @@ as it stands now. Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,16 +50,21 @@ class State:
         return [row for row in self.rows.values() if row.phase_id == phase_id]
 
 
-def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = None) -> State:
-    """The project at ``now``. ``live`` readings, by check id, replace the stored evidence *and* leave out what is only
-    asked or under way (runs, requests): a command says what the cluster says."""
+def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = None, *, as_read: bool = False) -> State:
+    """The project at ``now``. ``live`` readings, by check id, replace the stored evidence; ``as_read`` takes the stored
+    evidence as it was read, however old. Both leave out what is only asked or under way (requests, runs): a command says
+    what the cluster says, and a span holds what was read."""
     phases = list(project.phases.all())
     items = fetch.items(project)
     found = fetch.readings(project.cluster, now)
-    readings, asked = (found.by_check, found.asked) if live is None else (live, set())
+    shown = live is None and not as_read
+    readings: Mapping[int, Reading] = found.by_check if live is None else live
+    if as_read:
+        readings = {pk: _as_last_read(reading) for pk, reading in readings.items()}
+    asked: set[int] = found.asked if shown else set()
     checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now) for item in items}
     state = State(project, now, phases, items, readings, found.sources, checks, asked=asked)
-    runs = _runs(project.cluster) if live is None else []
+    runs = _runs(project.cluster) if shown else []
     by_id = {item.pk: item for item in items}
     state.runs = [_run_row(run, by_id.get(run["run_items__item_id"]), now) for run in runs]
     tied = {run["run_items__item_id"]: run for run in reversed(runs)}
@@ -69,6 +74,13 @@ def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = N
     for item in items:
         state.rows[item.pk] = _row(state, item, by_id, phase_keys, tied.get(item.pk))
     return state
+
+
+def _as_last_read(reading: Reading) -> Reading:
+    """Staleness is the clock's."""
+    if not reading.last_word:
+        return reading
+    return replace(reading, word=reading.last_word, sentence=reading.last_sentence)
 
 
 def _check_rows(
