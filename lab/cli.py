@@ -12,10 +12,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from lab.scenarios import NAMES
 
+_STOP_SECONDS = 1.8
 READY = "lab ready: {url} scenario={scenario} kubeconfig={kubeconfig}"
 
 
@@ -86,5 +88,13 @@ async def _run(options: argparse.Namespace) -> int:
     sys.stdout.write(ready + "\n")
     sys.stdout.flush()
     await stop.wait()
+    _leave_at_the_latest(_STOP_SECONDS)
     await lab.stop()
     return 0
+
+
+def _leave_at_the_latest(seconds: float) -> None:
+    """A part that does not end must not keep the process; nothing here is worth a longer wait."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

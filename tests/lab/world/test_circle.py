@@ -38,18 +38,16 @@ def test_a_healthy_world_is_left_alone_for_five_seconds(well: RunningLab) -> Non
     assert well.writes() == []
 
 
-def test_the_lab_is_up_quickly_and_says_so_in_one_line(tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_the_lab_says_in_one_line_that_it_is_ready_and_where_its_services_are(tmp_path: Path) -> None:
     lab = RunningLab("grafana-broken", tmp_path)
-    took = time.monotonic() - began
     try:
         assert f"scenario=grafana-broken kubeconfig={lab.kubeconfig}" in lab.ready_line
         environment = dict(line.split("=", 1) for line in Path(f"{lab.kubeconfig}.env").read_text().splitlines())
         assert Path(environment["PORTAL_GRAFANA_TOKEN_FILE"]).read_text().startswith("glsa_")
         assert environment["PORTAL_LAB_PROMETHEUS_ENGINE"] in ("debian", "embedded")
-        assert took < 20  # a quiet machine needs one second; the goal is measured by a benchmark, not here
     finally:
-        assert lab.stop() < 5
+        lab.stop()
+    assert lab.process.returncode == 0
 
 
 def test_a_refresh_is_answered_by_removing_its_annotation(broken: RunningLab) -> None:
@@ -176,7 +174,7 @@ def test_a_crash_loop_goes_on_while_the_cause_is_there(two_defaults: RunningLab)
             for entry in pod["status"].get("containerStatuses", [])
         )
 
-    two_defaults.until(crashed_again, "the new pod crashes as well", 30)
+    two_defaults.until(crashed_again, "the new pod crashes as well")
     assert two_defaults.ready_addresses() == []
 
 
