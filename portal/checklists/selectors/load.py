@@ -51,9 +51,12 @@ class State:
 
 
 def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = None, *, as_read: bool = False) -> State:
-    """The project at ``now``. ``live`` readings, by check id, replace the stored evidence; ``as_read`` takes the stored
-    evidence as it was read, however old. Both leave out what is only asked or under way (requests, runs): a command says
-    what the cluster says, and a span holds what was read."""
+    """The project at ``now``.
+
+    ``live`` readings, by check id, replace the stored evidence; ``as_read`` takes the stored evidence as it was read,
+    however old. Both leave out what is only asked or under way (requests, runs): a command says what the cluster says,
+    and a span holds what was read.
+    """
     phases = list(project.phases.all())
     items = fetch.items(project)
     found = fetch.readings(project.cluster, now)
