@@ -1,4 +1,4 @@
-"""Plans and runs as pages and commands show them: frozen values, everything computed before a template's loop.
+"""Plans and runs as the commands print them.
 
 Reads the database only. Every word of a cluster in here was redacted when it was stored.
 """
@@ -6,16 +6,15 @@ Reads the database only. Every word of a cluster in here was redacted when it wa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from deployments import gates
 from deployments.catalogue.action import Blast, Precondition
 from deployments.engine import document as documents
-from deployments.engine.document import Document, PlannedStep
-from deployments.models import LogLine, Plan, PlanRequest, Run, Step
-from deployments.states import ACTIVE, FINAL, RunState, StepState
+from deployments.engine.document import PlannedStep
+from deployments.models import Plan, Run
 
 TIERS = ("read, refresh", "reversible", "disruptive", "destructive")
 
@@ -125,70 +124,6 @@ class PlanView:
         return sum(step.folded for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class RunStep:
-    """One step of a run, counted from 1. ``seconds`` is how long it took, or has taken so far."""
-
-    number: int
-    title: str
-    how: str
-    state: str
-    sentence: str
-    seconds: float | None
-    first_line: int = 0
-    last_line: int = 0
-    irreversible: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    """One check before the first effect and now. ``holding_seconds`` is None while it is not verified."""
-
-    title: str
-    type: str
-    before_word: str
-    before_observed: str
-    now_word: str
-    now_observed: str
-    sentence: str
-    at: datetime | None
-    holding_seconds: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    """A run, ready to be shown."""
-
-    run: Run
-    title: str
-    tier: int
-    steps: tuple[RunStep, ...]
-    evidence: tuple[EvidenceRow, ...]
-    lines: tuple[LogLine, ...]
-    hold_seconds: int
-    held_seconds: int
-    #: when the run succeeds if everything goes on holding
-    verified_at: datetime | None
-    elapsed_seconds: int
-    can_cancel: bool
-    cancelling: bool
-    undo: str
-    undos: tuple[Run, ...] = field(default=())
-
-    @property
-    def active(self) -> bool:
-        return RunState(self.run.state) in ACTIVE
-
-    @property
-    def done_steps(self) -> int:
-        return sum(1 for step in self.steps if step.state == StepState.DONE.value)
-
-    @property
-    def holding(self) -> int:
-        """How many checks read verified at this moment."""
-        return sum(1 for row in self.evidence if row.now_word == "verified")
-
-
 def plan_view(plan: Plan) -> PlanView:
     """A plan with the latest reading of its preconditions."""
     document = documents.load(plan.document)
@@ -220,39 +155,6 @@ def plan_view(plan: Plan) -> PlanView:
     )
 
 
-def plan_page(request_id: str) -> tuple[PlanRequest, PlanView | None]:
-    """A click and, once it is made, its plan. :raises PlanRequest.DoesNotExist: no such request."""
-    request = PlanRequest.objects.select_related("plan", "requested_by").get(pk=request_id)
-    return request, plan_view(request.plan) if request.plan is not None else None
-
-
-def run_page(run_id: str, now: datetime, *, most_lines: int = 2000) -> RunPage:
-    """A run with its steps, evidence and the last lines of its log. :raises Run.DoesNotExist: no such run."""
-    run = Run.objects.select_related("plan", "requested_by", "cancel_requested_by").get(pk=run_id)
-    document = documents.load(run.plan.document)
-    lines = tuple(reversed(run.lines.order_by("-number")[:most_lines]))
-    hold = document.verification.hold_seconds
-    end = run.finished_at or now
-    held = int((end - run.holding_since).total_seconds()) if run.holding_since else 0
-    verifying = run.state == RunState.VERIFYING.value and run.holding_since is not None
-    return RunPage(
-        run=run,
-        title=run.plan.title,
-        tier=run.plan.tier,
-        steps=_run_steps(run, document, now),
-        evidence=_evidence(run, document, now),
-        lines=lines,
-        hold_seconds=hold,
-        held_seconds=min(held, hold),
-        verified_at=run.holding_since + timedelta(seconds=hold) if verifying and run.holding_since else None,
-        elapsed_seconds=int((end - (run.started_at or run.requested_at)).total_seconds()),
-        can_cancel=RunState(run.state) not in FINAL and run.cancel_requested_at is None,
-        cancelling=RunState(run.state) not in FINAL and run.cancel_requested_at is not None,
-        undo=document.undo,
-        undos=tuple(run.undos.all()),
-    )
-
-
 def _plan_step(number: int, step: PlannedStep) -> PlanStep:
     spec = step.spec
     return PlanStep(
@@ -271,57 +173,6 @@ def _plan_step(number: int, step: PlannedStep) -> PlanStep:
         command=step.command,
         refused=step.refused,
     )
-
-
-def _run_steps(run: Run, document: Document, now: datetime) -> tuple[RunStep, ...]:
-    spans: dict[int, tuple[int, int]] = {}
-    for index, number in run.lines.filter(step_index__gte=0).values_list("step_index", "number"):
-        first, last = spans.get(index, (number, number))
-        spans[index] = (min(first, number), max(last, number))
-    return tuple(_run_step(step, document, spans.get(step.index, (0, 0)), run, now) for step in run.steps.all())
-
-
-def _run_step(step: Step, document: Document, span: tuple[int, int], run: Run, now: datetime) -> RunStep:
-    running = step.state in (StepState.INTENT.value, StepState.WAITING.value) and run.finished_at is None
-    end = now if running else step.outcome_at or run.finished_at
-    seconds = (end - step.started_at).total_seconds() if step.started_at is not None and end is not None else None
-    return RunStep(
-        number=step.index + 1,
-        title=step.title,
-        how=document.steps[step.index].spec.how,
-        state=step.state,
-        sentence=step.sentence,
-        seconds=seconds,
-        first_line=span[0],
-        last_line=span[1],
-        irreversible=step.irreversible,
-    )
-
-
-def _evidence(run: Run, document: Document, now: datetime) -> tuple[EvidenceRow, ...]:
-    before = {r["title"]: r for r in run.before}
-    current = {r["title"]: r for r in run.now}
-    end = run.finished_at or now
-    rows = []
-    for check in document.verification.checks:
-        was, has = before.get(check.title, {}), current.get(check.title, {})
-        held = None
-        if has.get("word") == "verified":
-            held = max(0, int((end - datetime.fromisoformat(has["since"])).total_seconds()))
-        rows.append(
-            EvidenceRow(
-                title=check.title,
-                type=check.type,
-                before_word=was.get("word", ""),
-                before_observed=was.get("observed", ""),
-                now_word=has.get("word", ""),
-                now_observed=has.get("observed", ""),
-                sentence=has.get("sentence", "") or was.get("sentence", ""),
-                at=datetime.fromisoformat(has["at"]) if has else None,
-                holding_seconds=held,
-            )
-        )
-    return tuple(rows)
 
 
 # -- commands

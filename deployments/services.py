@@ -120,7 +120,7 @@ def cancel_run(user: User, run: Run) -> Run:
             audit(actor=user.get_username(), verb="run.cancel", object=f"run:{held.pk}", number=held.number)
         if held.state in (RunState.QUEUED.value, RunState.WAITING_FOR_APPROVAL.value) and held.lease_until is None:
             _cancel_now(held, user)
-        publish(f"run:{held.pk}", *((held.context,) if held.context else ()))
+        publish(f"run:{held.pk}", "runs", *filter(None, [held.context]))
         messages.wake(messages.ADVANCE, held.pk)
     return held
 
@@ -222,7 +222,7 @@ def _insert(user: User, plan: Plan, key: str, context: str) -> Run:
     said = f"Accepted: plan {plan.pk[:8]}, asked for by {user.get_username()}; waiting for a worker"
     LogLine.objects.create(run=run, number=1, at=moment, text=said)
     audit(actor=user.get_username(), verb="run.start", object=f"run:{run.pk}", number=number, plan=plan.pk)
-    publish(f"run:{run.pk}", "runs", *((run.context,) if run.context else ()))
+    publish(f"run:{run.pk}", "runs", *filter(None, [run.context]))
     messages.wake(messages.ADVANCE, run.pk)
     return run
 

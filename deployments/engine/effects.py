@@ -134,7 +134,8 @@ def _write_intent(turn: Turn, live: dict[str, Any]) -> Step:
         step = entry.step(turn.index)
         body = fill(turn.spec.effect.body, turn.words(f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"))
         if step.state != StepState.INTENT.value:
-            entry.log(f"writing {turn.spec.how} to {turn.spec.resource} {turn.spec.name}", step=turn.index)
+            kind = turn.spec.effect.patch_type
+            entry.log(f"writing a {kind} patch to {turn.spec.resource} {turn.spec.name}", step=turn.index)
         written = diffing.without(diffing.leaves(body, settings.SECRET_KEY), diffing.SERVER_FIELDS)
         before = diffing.leaves(live, settings.SECRET_KEY)
         step.state, step.intent_at = StepState.INTENT.value, entry.at

@@ -32,6 +32,7 @@ class Entry:
         self.run, self.at = run, at
         self.lines: list[LogLine] = []
         self.released = False
+        self.moved = False
 
     def log(self, text: str, *, step: int = -1, level: str = "info") -> None:
         """Append a line, numbered from 1 without gaps."""
@@ -61,6 +62,7 @@ class Entry:
         run = self.run
         if state not in TRANSITIONS[RunState(run.state)]:
             raise ValueError(f"run {run.number}: {run.state} cannot become {state.value}")
+        self.moved = True
         run.state, run.state_changed_at, run.sentence = state.value, self.at, redact(sentence, _SENTENCE)
         if state not in FINAL:
             return
@@ -104,7 +106,8 @@ class Journal:
                 run.lease_until = now() + length()
             run.save()
             LogLine.objects.bulk_create(entry.lines)
-            publish(f"run:{run.pk}", *((run.context,) if run.context else ()))
+            # lists of runs and the item it repairs change with its state, not with every line of its log
+            publish(f"run:{run.pk}", *(("runs", *filter(None, [run.context])) if entry.moved else ()))
 
     def read(self) -> Run:
         """The run as it is, with its plan and people. :raises LostLease: it is not ours any more."""
