@@ -369,12 +369,12 @@ def unreachable(error: Exception, address: str, *, write: bool = False) -> Unrea
             urllib3.exceptions.SSLError,
         ),
     )
-    if isinstance(inner, urllib3.exceptions.ConnectTimeoutError):
+    if isinstance(inner, urllib3.exceptions.NewConnectionError):  # a subclass of ConnectTimeoutError
+        why = "the connection was refused" if "refused" in str(inner) else "no connection could be made"
+    elif isinstance(inner, urllib3.exceptions.ConnectTimeoutError):
         why = "the connection timed out"
     elif isinstance(inner, urllib3.exceptions.ReadTimeoutError):
         why = "it accepted the request and then stayed silent"
-    elif isinstance(inner, urllib3.exceptions.NewConnectionError):
-        why = "the connection was refused" if "refused" in str(inner) else "no connection could be made"
     else:
         why = str(inner)
     return Unreachable(f"{address} does not answer: {why}.", maybe_done=write and not never_sent)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from common.redaction import redact
-from integrations.errors import Forbidden, NotFound, Rejected, SourceError, Unreachable
+from integrations.errors import Forbidden, Gone, NotFound, Rejected, SourceError, Unreachable
 from integrations.kubernetes import decode
 from integrations.kubernetes.connection import CONNECT_SECONDS, Connection, error_of, status_of, unreachable
 from integrations.kubernetes.decode import WatchEvent
@@ -38,6 +38,7 @@ MAX_LINE = 8 * 1024 * 1024
 LOG_BYTES = 256 * 1024
 
 Lines = list[str]
+Objects = list[Any]
 Events = list[WatchEvent]
 
 PROXY_BYTES = 8 * 1024 * 1024
@@ -165,6 +166,12 @@ class Reader:
 
         :raises NotFound: the server does not serve this resource (its CRD is missing). :raises SourceError: as it says.
         """
+        try:
+            return self._pages(resource_key, namespace, labels)
+        except Gone:  # the continue token expired between two pages
+            return self._pages(resource_key, namespace, labels)
+
+    def _pages(self, resource_key: str, namespace: str, labels: str) -> tuple[Objects, str]:
         query: dict[str, Any] = {"limit": PAGE, **({"labelSelector": labels} if labels else {})}
         items: list[Any] = []
         path = self._path(resource_key, namespace)
