@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from django.utils.functional import SimpleLazyObject
 from common.clock import now
 from deployments.models import Run
 from deployments.states import ACTIVE, RunState
+from monitoring.models import Source
 from portal.accounts.access import may, role
 from portal.accounts.roles import Role
 from portal.accounts.views import THEMES
@@ -93,8 +96,15 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "nav": navigation(request.path, who),
         # asked only by pages that do not know it already
         "running_count": SimpleLazyObject(lambda: counts["running"]),
+        "cluster_facts": _facts(settings.PORTAL_CLUSTER, int(time.monotonic() // 30)),
         "needs_you": SimpleLazyObject(lambda: counts["waiting"]) if may(who, "deployments.approve_plan") else 0,
     }
+
+
+@functools.lru_cache(maxsize=4)
+def _facts(cluster: str, _half_minute: int) -> str:
+    source = Source.objects.filter(cluster=cluster, name="kubernetes").values_list("version", flat=True).first()
+    return source or ""
 
 
 def _counts() -> dict[str, int]:

@@ -1,8 +1,11 @@
 """The live rows: a topic becomes the fragments that an open page morphs in (design §7).
 
 The same templates as the pages, rendered once per (topic, role) for everybody: nothing here depends on the person, and
-no form token is in it. A target that is not on a page is dropped by htmx, so one topic's fragments fit every page.
-Knows no Redis and no stream; an unknown topic or a missing row gives nothing.
+no form token is in it. Knows no Redis and no stream; an unknown topic or a missing row gives nothing.
+
+What is announced is a thing (``item:7``); what a page asks for is a view of it: a page that shows only its row asks for
+``item:7``, its own page for ``item-page:7``. :func:`spread` says which views an announcement concerns, so that nothing
+is drawn for pages that do not show it.
 """
 
 from __future__ import annotations
@@ -24,21 +27,48 @@ from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import State, item_page, load, page_of
 from portal.checklists.selectors.board import DAYS, headline, held_back, needs_you, note
 from portal.checklists.selectors.phase import card, current
+from portal.checklists.selectors.shapes import ItemRow, PhaseCard, RunRow
 from portal.checklists.selectors.status import components, source_rows
 from portal.views import deploy, remedies
-from portal.views.board import STATUS_DAYS, head_context
+from portal.views.board import STATUS_DAYS, head_context, merged
 from portal.words import QUIET
 
 #: what a role must have to hear of a kind of topic
 _NEEDS = {
     "item": "checklists.view_board",
+    "item-page": "checklists.view_board",
+    "hold": "checklists.view_board",
+    "board": "checklists.view_board",
     "phase": "checklists.view_board",
+    "phase-bar": "checklists.view_board",
+    "phase-tile": "checklists.view_board",
     "source": "checklists.view_board",
+    "connection": "checklists.view_board",
     "component": "checklists.view_board",
+    "status": "checklists.view_board",
     "run": "deployments.view_run",
     "runs": "deployments.view_run",
+    "running": "deployments.view_run",
     "plan": "deployments.make_plan",
 }
+#: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
+_ALSO = {
+    "item": ("item-page", "hold"),
+    "phase": ("phase-bar", "phase-tile", "=board"),
+    "source": ("connection",),
+    "component": ("status",),
+    "run": ("=runs", "=running"),
+    "runs": ("=running", "=board"),
+}
+
+
+def spread(topics: Iterable[str]) -> set[str]:
+    """The announced topics and every other view of the same things."""
+    found = set(topics)
+    for topic in tuple(found):
+        kind, _, name = topic.partition(":")
+        found.update(other[1:] if other[0] == "=" else f"{other}:{name}" for other in _ALSO.get(kind, ()))
+    return found
 
 
 def allowed(topic: str, role: Role) -> bool:
@@ -74,6 +104,10 @@ def partial(target: str, html: str, swap: str = "outerMorph") -> str:
     return format_html('<hx-partial hx-target="#{}" hx-swap="{}">{}</hx-partial>', target, swap, mark_safe(html))  # noqa: S308
 
 
+#: how a target is swapped that is not morphed into what it was
+_SWAPS = {"log-inbox": "innerHTML"}
+
+
 def _html(template: str, **context: Any) -> str:
     return render_to_string(f"parts/{template}.html", context)
 
@@ -89,30 +123,40 @@ class Batch:
     def render(self, topic: str) -> list[str]:
         """The fragments of one topic."""
         kind, _, name = topic.partition(":")
-        draw: Callable[[str], list[str]] | None = {
+        draw: Callable[[str], dict[str, str]] | None = {
             "item": self._item,
+            "item-page": self._item_page,
+            "hold": self._hold,
+            "board": self._board,
             "phase": self._phase,
+            "phase-bar": self._phase_bar,
+            "phase-tile": self._phase_tile,
             "source": self._source,
+            "connection": self._connection,
             "component": self._component,
+            "status": self._status,
             "run": self._run,
             "runs": self._runs,
+            "running": self._running,
             "plan": self._plan,
         }.get(kind)
-        return draw(name) if draw is not None else []
+        drawn = draw(name) if draw is not None else {}
+        return [partial(target, html, _SWAPS.get(target, "outerMorph")) for target, html in drawn.items()]
 
     def due(self, topic: str) -> datetime | None:
         """When the topic's rows turn stale by the clock."""
         kind, _, name = topic.partition(":")
-        if kind == "item" and name.isdecimal():
-            found = Item.objects.filter(pk=int(name), retired=False).values_list("project_id", flat=True).first()
-            row = self.state(found).rows.get(int(name)) if found is not None else None
+        if kind in ("item", "item-page", "hold"):
+            row = self._row(name)
             return row.falls_due if row is not None else None
-        if kind == "phase" and name.isdecimal():
-            return self._phase_due(int(name))
-        if kind == "source":
+        if kind in ("phase", "phase-bar", "phase-tile"):
+            return self._phase_due(_number(name))
+        if kind == "board":
+            return self._board_due()
+        if kind in ("source", "connection"):
             return next((row.falls_due for row in self._sources(name)), None)
-        if kind == "component" and name.isdecimal():
-            return next((row.falls_due for row in self._components(int(name), 1)), None)
+        if kind in ("component", "status"):
+            return next((row.falls_due for row in self._components(_number(name), 1)), None)
         return None
 
     def state(self, project_id: int) -> State:
@@ -121,44 +165,78 @@ class Batch:
             self._states[project_id] = load(Project.objects.get(pk=project_id), self.at)
         return self._states[project_id]
 
-    # -- items and phases --------------------------------------------------------------------------------------
+    # -- items -------------------------------------------------------------------------------------------------
 
-    def _item(self, name: str) -> list[str]:
+    def _row(self, name: str) -> ItemRow | None:
+        """An item's row; None for a retired or unknown one."""
+        pk = _number(name)
+        project_id = Item.objects.filter(pk=pk, retired=False).values_list("project_id", flat=True).first()
+        return self.state(project_id).rows.get(pk) if project_id is not None else None
+
+    def _item(self, name: str) -> dict[str, str]:
+        row = self._row(name)
+        return {f"item-{row.id}": _html("item_row", row=row, quiet=QUIET)} if row is not None else {}
+
+    def _hold(self, name: str) -> dict[str, str]:
+        row = self._row(name)
+        return {f"hold-{row.id}": _html("hold_row", row=row)} if row is not None else {}
+
+    def _item_page(self, name: str) -> dict[str, str]:
         item = Item.objects.select_related("project", "phase").filter(pk=_number(name), retired=False).first()
         if item is None:
-            return []
+            return {}
         page = item_page(item, self.at)
         row = page.row
-        drawn = {
-            f"item-{row.id}": _html("item_row", row=row, quiet=QUIET),
-            f"hold-{row.id}": _html("hold_row", row=row),
+        return {
             f"item-head-{row.id}": _html("item_head", row=row, **head_context(row)),
             f"item-checks-{row.id}": _html("checks", page=page),
             f"item-facts-{row.id}": _html("item_facts", page=page),
-            f"item-history-{row.id}": _html("history", page=page, newest_first=page.history[::-1]),
+            f"item-history-{row.id}": _html("history", page=page, newest_first=merged(page.history)),
             f"item-diagnosis-{row.id}": _html("diagnosis", row=row, diagnosis=remedies.diagnosis(page)),
             f"item-remedies-{row.id}": _html("remedies", page=page, remedies=remedies.options(page, self.role)),
         }
-        return [partial(target, html) for target, html in drawn.items()]
 
-    def _phase(self, name: str) -> list[str]:
+    # -- phases and the board ----------------------------------------------------------------------------------
+
+    def _card(self, name: str) -> tuple[State, PhaseCard] | None:
+        """A phase's numbers, with the project they come from."""
         phase = Phase.objects.filter(pk=_number(name)).first()
         if phase is None:
-            return []
+            return None
         state = self.state(phase.project_id)
-        here = current(state)
-        cards = [card(state, each, here) for each in state.phases]
-        own = next(each for each in cards if each.id == phase.pk)
-        page = page_of(state, phase.pk)
-        drawn = self._board(state, cards) | {
-            f"phase-tile-{own.id}": _html("phase_tile", phase=own),
-            f"phase-bar-{own.id}": _html("phase_bar", phase=own),
-            f"phase-chip-{own.id}": _html("phase_chip", phase=own),
-            f"phase-summary-{own.id}": _html("phase_summary", phase=own, gate=page.gate),
-        }
-        return [partial(target, html) for target, html in drawn.items()]
+        own = next((each for each in state.phases if each.pk == phase.pk), None)
+        return (state, card(state, own, current(state))) if own is not None else None
 
-    def _board(self, state: State, cards: list[Any]) -> dict[str, str]:
+    def _phase(self, name: str) -> dict[str, str]:
+        found = self._card(name)
+        if found is None:
+            return {}
+        state, own = found
+        return {
+            f"phase-chip-{own.id}": _html("phase_chip", phase=own),
+            f"phase-summary-{own.id}": _html("phase_summary", phase=own, gate=page_of(state, own.id).gate),
+        }
+
+    def _phase_bar(self, name: str) -> dict[str, str]:
+        found = self._card(name)
+        if found is None:
+            return {}
+        own = found[1]
+        return {
+            f"phase-chip-{own.id}": _html("phase_chip", phase=own),
+            f"phase-bar-{own.id}": _html("phase_bar", phase=own),
+        }
+
+    def _phase_tile(self, name: str) -> dict[str, str]:
+        found = self._card(name)
+        return {f"phase-tile-{found[1].id}": _html("phase_tile", phase=found[1])} if found is not None else {}
+
+    def _board(self, _: str) -> dict[str, str]:
+        state = self._shown()
+        if state is None:
+            return {}
+        at = current(state)
+        cards = [card(state, each, at) for each in state.phases]
         here = next((each for each in cards if each.current), None)
         held = held_back(state, here.id if here else None)
         shown = {"held_back": held, "held_back_note": note(state, held)}
@@ -168,13 +246,23 @@ class Batch:
             "headline": _html("headline", headline=headline(state, cards), headline_url=url),
             "holding": _html("holding", board=shown, headline_url=url),
             "needs-you": _html("needs_you", needs=needs, approvals=any(need.kind == "approval" for need in needs)),
-        } | _running(state)
+        }
+
+    def _shown(self) -> State | None:
+        """The project that the overview shows."""
+        pk = Project.objects.order_by("pk").values_list("pk", flat=True).first()
+        return self.state(pk) if pk is not None else None
 
     def _phase_due(self, pk: int) -> datetime | None:
         project_id = Phase.objects.filter(pk=pk).values_list("project_id", flat=True).first()
         if project_id is None:
             return None
         rows = self.state(project_id).of_phase(pk)
+        return min((row.falls_due for row in rows if row.falls_due), default=None)
+
+    def _board_due(self) -> datetime | None:
+        state = self._shown()
+        rows = state.rows.values() if state is not None else ()
         return min((row.falls_due for row in rows if row.falls_due), default=None)
 
     # -- sources and components --------------------------------------------------------------------------------
@@ -186,12 +274,11 @@ class Batch:
         rows = list(Source.objects.filter(cluster=cluster, name=source))
         return [row for row in source_rows(cluster, rows, self.at) if row.name == source] if rows else []
 
-    def _source(self, name: str) -> list[str]:
-        drawn = []
-        for row in self._sources(name):
-            drawn.append(partial(f"source-{row.name}", _html("source_tile", source=row)))
-            drawn.append(partial(f"connection-{row.name}", _html("connection", source=row)))
-        return drawn
+    def _source(self, name: str) -> dict[str, str]:
+        return {f"source-{row.name}": _html("source_tile", source=row) for row in self._sources(name)}
+
+    def _connection(self, name: str) -> dict[str, str]:
+        return {f"connection-{row.name}": _html("connection", source=row) for row in self._sources(name)}
 
     def _components(self, pk: int, days: int) -> Iterable[Any]:
         from monitoring.models import Component
@@ -203,51 +290,46 @@ class Batch:
         read = readings(row.checks.values_list("pk", flat=True), self.at)
         return components(row.cluster, read, days, self.at, ids=[pk])
 
-    def _component(self, name: str) -> list[str]:
-        short, whole = self._components(_number(name), DAYS), self._components(_number(name), STATUS_DAYS)
-        return [
-            *(partial(f"component-{row.id}", _html("component_row", row=row)) for row in short),
-            *(partial(f"status-{row.id}", _html("status_row", row=row)) for row in whole),
-        ]
+    def _component(self, name: str) -> dict[str, str]:
+        found = self._components(_number(name), DAYS)
+        return {f"component-{row.id}": _html("component_row", row=row) for row in found}
+
+    def _status(self, name: str) -> dict[str, str]:
+        found = self._components(_number(name), STATUS_DAYS)
+        return {f"status-{row.id}": _html("status_row", row=row) for row in found}
 
     # -- runs and plans ----------------------------------------------------------------------------------------
 
-    def _run(self, name: str) -> list[str]:
+    def _run(self, name: str) -> dict[str, str]:
         found = deploy.find_run(name)
         if found is None:
-            return []
+            return {}
         context = deploy.run_context(found, self.role, self.at)
-        drawn = {
+        return {
             f"run-head-{found.pk}": _html("run_head", **context),
             f"run-evidence-{found.pk}": _html("run_evidence", **context),
             f"run-steps-{found.pk}": _html("run_steps", **context),
             f"run-actions-{found.pk}": _html("run_actions", **context),
             f"run-note-{found.pk}": _html("run_note", **context),
+            "log-inbox": _html("log_groups", log=deploy.log_tail(found)),
         }
-        fragments = [partial(target, html) for target, html in drawn.items()]
-        tail = deploy.log_tail(found)
-        fragments.append(partial("log-inbox", _html("log_groups", log=tail), "innerHTML"))
-        return fragments + self._runs("")
 
-    def _runs(self, _: str) -> list[str]:
-        project = Project.objects.order_by("pk").first()
-        if project is None:
-            return []
-        return [partial(target, html) for target, html in _running(self.state(project.pk)).items()]
+    def _at_work(self) -> list[RunRow]:
+        state = self._shown()
+        runs = state.runs if state is not None else []
+        return [run for run in runs if run.state != RunState.WAITING_FOR_APPROVAL]
 
-    def _plan(self, name: str) -> list[str]:
+    def _runs(self, _: str) -> dict[str, str]:
+        return {"nav-running": _html("nav_running", running_count=len(self._at_work()))}
+
+    def _running(self, _: str) -> dict[str, str]:
+        return {"running": _html("running", running=self._at_work())}
+
+    def _plan(self, name: str) -> dict[str, str]:
         wish = deploy.wish_of(name)
         if wish is None:
-            return []
-        return [partial(f"plan-request-{wish['wish']['id']}", _html("plan_request_state", **wish))]
-
-
-def _running(state: State) -> dict[str, str]:
-    running = [run for run in state.runs if run.state != RunState.WAITING_FOR_APPROVAL]
-    return {
-        "running": _html("running", running=running),
-        "nav-running": _html("nav_running", running_count=len(running)),
-    }
+            return {}
+        return {f"plan-request-{wish['wish']['id']}": _html("plan_request_state", **wish)}
 
 
 def _number(name: str) -> int:

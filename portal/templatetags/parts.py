@@ -14,6 +14,7 @@ from typing import Any
 from django import template
 from django.template.defaultfilters import stringfilter
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from heroicons.templatetags.heroicons import heroicon_micro, heroicon_outline
@@ -260,6 +261,16 @@ def initials(name: str) -> str:
     if len(words) > 1:
         return (words[0][0] + words[1][0]).upper()
     return name[:2].upper()
+
+
+@register.simple_tag
+def linked(row: Any) -> SafeString:
+    """An item's sentence in which the name of the item it waits for, or closes with, is a link to it."""
+    named = row.blocked_by or row.closes_with
+    lead, quoted, tail = row.sentence.partition(f"“{named.title}”") if named else (row.sentence, "", "")
+    if not quoted:
+        return format_html("{}", row.sentence)
+    return format_html('{}<a href="{}">{}</a>{}', lead, reverse("item", args=(named.id,)), named.title, tail)
 
 
 @register.filter

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -19,13 +21,15 @@ from portal.accounts.access import WRITE, lowest, may, member, requires, role
 from portal.checklists import services
 from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import board, item_page, item_rows, phase_page, status_page
-from portal.checklists.selectors.shapes import Board, Group, Headline, ItemRow, PhasePage
+from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBar, ItemRow, PhasePage
 from portal.checklists.words import ROLL_UP
 from portal.views import remedies
 from portal.views.common import back, new_key, project, source_topics
 from portal.words import QUIET
 
 STATUS_DAYS = 90
+#: how many of the items that hold the phase back the overview shows (templates/parts/holding.html)
+HELD_SHOWN = 8
 SHOW = ("all", "open", "mine", "proven")
 
 
@@ -52,9 +56,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     if loaded is None:
         return render(request, "pages/phases.html", {"phases": (), "headline": _nothing()})
     found = board(loaded, now())
-    topics = [f"phase:{phase.id}" for phase in found.phases]
+    topics = ["board", "running", *(f"phase-tile:{phase.id}" for phase in found.phases)]
     topics += source_topics(found.sources) + [f"component:{row.id}" for row in found.components]
-    topics += [f"run:{run.id}" for run in found.running]
+    topics += [f"hold:{row.id}" for row in found.held_back[:HELD_SHOWN]]
     return render(request, "pages/overview.html", board_context(found, role(request)) | {"topics": topics})
 
 
@@ -70,7 +74,7 @@ def phases(request: HttpRequest) -> HttpResponse:
         return render(request, "pages/phases.html", {"phases": (), "headline": _nothing()})
     found = board(loaded, now())
     context = board_context(found, role(request))
-    context |= {"headline": found.headline, "topics": [f"phase:{phase.id}" for phase in found.phases]}
+    context |= {"headline": found.headline, "topics": ["board", *(f"phase-bar:{phase.id}" for phase in found.phases)]}
     return render(request, "pages/phases.html", context)
 
 
@@ -118,6 +122,7 @@ def phase(request: HttpRequest, number: int, key: str) -> HttpResponse:
         "filtered": show != "all",
         "views": views,
         "quiet": QUIET,
+        "people": any(row.owner or row.due_on for row in page.rows),
         "verify_url": reverse("phase-verify", args=(number, key)),
         "topics": [f"phase:{page.phase.id}", *(f"item:{row.id}" for row in page.rows)],
     }
@@ -169,7 +174,7 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
     options = remedies.options(page, who)
     context = {
         "page": page,
-        "newest_first": page.history[::-1],
+        "newest_first": merged(page.history),
         "diagnosis": remedies.diagnosis(page),
         "remedies": options,
         "best": next((option for option in options if option.best), None),
@@ -177,9 +182,20 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
         "can_attest": may(who, "checklists.attest_item"),
         "verify_url": reverse("item-verify", args=(pk,)),
         "idempotency_key": new_key(),
-        "topics": [f"item:{pk}", *([f"run:{page.row.run.id}"] if page.row.run else [])],
+        "topics": [f"item-page:{pk}"],
     }
     return render(request, "pages/item.html", context | head_context(page.row) | verify_rights(who))
+
+
+def merged(history: Iterable[HistoryBar]) -> list[HistoryBar]:
+    """An item's history, newest first; stretches of one word under changing causes are one line with the last cause."""
+    found: list[HistoryBar] = []
+    for bar in history:
+        if found and found[-1].word == bar.word:
+            found[-1] = replace(bar, opened_at=found[-1].opened_at)
+        else:
+            found.append(bar)
+    return found[::-1]
 
 
 def head_context(row: ItemRow) -> dict[str, Any]:
@@ -196,7 +212,7 @@ def status(request: HttpRequest) -> HttpResponse:
     cluster = project().cluster
     page = status_page(cluster, now(), STATUS_DAYS)
     grouped = [(name, list(rows)) for name, rows in groupby(page.components, key=lambda row: row.group)]
-    topics = source_topics(page.sources) + [f"component:{row.id}" for row in page.components]
+    topics = source_topics(page.sources) + [f"status:{row.id}" for row in page.components]
     context = {"page": page, "component_groups": grouped, "topics": topics} | remedies.nodes(cluster)
     return render(request, "pages/status.html", context)
 

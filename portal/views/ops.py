@@ -19,7 +19,7 @@ from portal.accounts.access import public, requires
 from portal.accounts.roles import Role
 from portal.checklists.models import Project
 from portal.checklists.selectors.status import source_rows
-from portal.views.common import PAGE, older, page_number, source_topics
+from portal.views.common import PAGE, older, page_number
 
 _ROLES = {
     Role.VIEWER: "reads everything but the audit trail",
@@ -101,7 +101,7 @@ def connections(request: HttpRequest) -> HttpResponse:
         "one_identity": not settings.PORTAL_WRITE_KUBECONFIG,
         "about": _about(rows),
         "roles": [(role.value, text) for role, text in _ROLES.items()],
-        "topics": source_topics(sources),
+        "topics": [f"connection:{source.cluster}/{source.name}" for source in sources],
     }
     return render(request, "pages/settings.html", context)
 

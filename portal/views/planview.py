@@ -45,6 +45,11 @@ class Change:
     removed: int
     lines: tuple[Line, ...]
 
+    @property
+    def fields(self) -> bool:
+        """Fields have no line numbers, so their gutters are left away."""
+        return all(line.old is None and line.new is None for line in self.lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Right:
@@ -88,7 +93,7 @@ class PlanView:
 def plan_view(plan: Plan) -> PlanView:
     """The page's values. :raises msgspec.ValidationError: stored by another version."""
     document = load(plan.document)
-    changes = tuple(_change(step) for step in document.steps if step.diff or step.refused)
+    changes = tuple(_change(number, step) for number, step in enumerate(document.steps, 1) if step.diff or step.refused)
     rights = tuple(_right(row) for row in plan.rights)
     allowed = sum(right.allowed for right in rights)
     steps = tuple(step.spec for step in document.steps)
@@ -150,7 +155,7 @@ def _right(row: Mapping[str, Any]) -> Right:
     return Right(f"{' '.join(missing or row.get('verbs', ()))} {row.get('resource', '')} {where}", not missing)
 
 
-def _change(step: PlannedStep) -> Change:
+def _change(number: int, step: PlannedStep) -> Change:
     spec = step.spec
     lines = list(_lines(step.diff))
     if step.refused:
@@ -159,7 +164,7 @@ def _change(step: PlannedStep) -> Change:
         lines.append(Line("fold", f"{_count(step.folded, 'field')} that the server keeps itself: not shown"))
     return Change(
         name=f"{spec.ref.kind}/{spec.name}",
-        tags=tuple(filter(None, (spec.how, spec.namespace))),
+        tags=tuple(filter(None, (f"step {number}", spec.how, spec.namespace))),
         added=sum(line.kind == "add" for line in lines),
         removed=sum(line.kind == "del" for line in lines),
         lines=tuple(lines[:_MAX_LINES]),

@@ -236,8 +236,13 @@ def log_view(lines: Sequence[LogLine], titles: Sequence[str], last: int, begun: 
         own = tuple(found)
         key = str(index) if index >= 0 else f"after-{begun}"
         begun = max(begun, index)
-        groups.append(LogGroup(key, _title(index, titles, begun), f"lines {own[0].number}–{own[-1].number}", own))
+        groups.append(LogGroup(key, _title(index, titles, begun), _range(own), own))
     return Log(lines[0].number if lines else last + 1, lines[-1].number if lines else last, tuple(groups))
+
+
+def _range(own: Sequence[LogLine]) -> str:
+    first, last = own[0].number, own[-1].number
+    return f"line {first}" if first == last else f"lines {first}–{last}"
 
 
 def _title(index: int, titles: Sequence[str], begun: int) -> str:

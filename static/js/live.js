@@ -139,9 +139,9 @@
     const log = $("#log");
     for (const group of all(".log-step", source)) {
       const mine = document.getElementById(group.id);
-      if (!mine || mine.closest("#log-inbox")) { log.append(group.cloneNode(true)); continue; }
+      if (!mine) { log.append(group); continue; }
       $(".meta", mine).textContent = $(".meta", group).textContent;
-      for (const line of all(".ll", group)) if (!document.getElementById(line.id) || document.getElementById(line.id).closest("#log-inbox")) mine.append(line);
+      for (const line of all(".ll", group)) if (!document.getElementById(line.id)) mine.append(line);
     }
   }
   function lines() {

@@ -73,7 +73,7 @@ def test_a_phone_reaches_menu_plan_and_cancel(visitor: Visitor, site: Site) -> N
 def test_the_first_load_is_small(visitor: Visitor) -> None:
     page = visitor.sign_in().context.new_page()
     answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))
+    page.on("response", lambda answer: answers.insert(0, answer))
     page.goto("/")
     expect(page.locator("#pill")).to_have_text("Live")
     sizes = {a.url: len(gzip.compress(a.body(), 6)) for a in answers if "/live/" not in a.url}

@@ -19,15 +19,16 @@ from tests.pages.plans import HOSTILE, make_plan, make_run
 
 
 def topics(board: Project) -> list[str]:
+    """Everything that can be announced, with every view of it."""
     run = make_run(make_plan())
-    return [
+    announced = [
         f"item:{world.item('grafana-deployed').pk}",
         f"phase:{board.phases.get(number=2).pk}",
         f"source:{board.cluster}/kubernetes",
         f"component:{Component.objects.first().pk}",  # type: ignore[union-attr]
         f"run:{run.pk}",
-        "runs",
     ]
+    return announced + sorted(rows.spread(announced) - set(announced))
 
 
 def targets(fragments: list[str]) -> list[str]:
@@ -54,8 +55,7 @@ def test_every_topic_of_a_page_gives_fragments_whose_targets_are_on_a_page(
     for topic, fragments in found.items():
         assert fragments, topic
         for target in targets(fragments):
-            if not target.startswith("hold-"):
-                assert f'id="{target}"' in html, (topic, target)
+            assert f'id="{target}"' in html, (topic, target)
 
 
 def test_a_fragment_is_the_element_it_replaces(board: Project) -> None:
@@ -78,6 +78,38 @@ def test_a_viewers_fragments_offer_no_write(board: Project) -> None:
     text = "".join("".join(found) for found in rows.render_all(topics(board), Role.VIEWER).values())
     assert "data-write" not in text
     assert "needs role" in text
+
+
+PAGES = {
+    "/": {"board", "running", "runs", "hold", "phase-tile", "source", "component"},
+    "/phases/": {"board", "phase-bar", "runs"},
+    "/phases/2-platform-services/": {"item", "phase", "runs"},
+    "/items/1/": {"item-page", "runs"},
+    "/status/": {"source", "status", "runs"},
+    "/settings/": {"connection", "runs"},
+}
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_asks_only_for_what_it_shows(board: Project, client_for: ClientFor, address: str) -> None:
+    html = client_for(Role.OPERATOR).get(address).content.decode()
+    asked = re.findall(r"/live/\?topics=([^&]+)&", html)[0].split(",")
+    assert {topic.partition(":")[0] for topic in asked} == PAGES[address]
+    for topic, fragments in rows.render_all(asked, Role.OPERATOR).items():
+        for target in targets(fragments):
+            assert f'id="{target}"' in html, (topic, target)
+
+
+def test_an_announcement_concerns_every_view_of_the_thing() -> None:
+    assert rows.spread(["item:7"]) == {"item:7", "item-page:7", "hold:7"}
+    assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board"}
+    assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b"}
+    assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board"}
+    assert rows.spread(["check:1", "session:2"]) == {"check:1", "session:2"}
+
+
+def test_one_items_change_draws_one_row_for_a_page_of_rows(board: Project) -> None:
+    assert len(rows.render(f"item:{world.item('grafana-deployed').pk}", Role.VIEWER)) == 1
 
 
 def test_a_role_hears_only_of_topics_it_may_read() -> None:

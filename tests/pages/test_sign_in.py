@@ -101,7 +101,7 @@ def test_a_theme_nobody_offers_is_ignored() -> None:
 def test_roles_hold_exactly_their_permissions_also_after_somebody_added_one() -> None:
     ensure_roles()
     group = Group.objects.get(name=Role.VIEWER.value)
-    group.permissions.add(Group.objects.get(name=Role.ADMIN.value).permissions.last())
+    group.permissions.add(Group.objects.get(name=Role.ADMIN.value).permissions.latest("pk"))
     ensure_roles()
     held = {f"{p.content_type.app_label}.{p.codename}" for p in group.permissions.select_related("content_type")}
     assert held == set(PERMISSIONS[Role.VIEWER])
