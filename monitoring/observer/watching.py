@@ -160,9 +160,10 @@ class Watch:
             self._list()
         if self._stop.is_set():
             return
-        need = self.need
-        stream = self._reader.watch(need.resource, self._version, need.namespace, need.labels)
         opened = time.monotonic()
+        stream = self._open()
+        if stream is None:
+            return
         self._stream = stream
         self._alive(clock.now())
         try:
@@ -179,6 +180,19 @@ class Watch:
             self._silent, self._version = 0, ""
         if time.monotonic() - opened < 1.0:
             self._stop.wait(0.3)
+
+    def _open(self) -> Stream | None:
+        """Open the watch. None when only watches hang while lists are answered: a list again is then the next best."""
+        need = self.need
+        try:
+            return self._reader.watch(need.resource, self._version, need.namespace, need.labels)
+        except Unreachable as error:
+            if error.status:
+                raise
+            self._reader.probe(need.resource, need.namespace, need.labels)
+            _log.warning("watch %s cannot be opened, lists are answered: %s", self.key, error.sentence)
+            self._version = ""
+            return None
 
     def _follow(self, stream: Stream) -> None:
         for events in stream.batches():
