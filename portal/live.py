@@ -200,7 +200,7 @@ class Hub:
 
     def mark(self, topics: Iterable[str], event_id: str) -> None:
         """These topics' rows may have changed."""
-        self._dirty |= dict.fromkeys(topics, event_id)
+        self._dirty |= dict.fromkeys(rows.spread(topics), event_id)
         self._wake.set()
 
     async def _render_forever(self) -> None:
@@ -354,7 +354,7 @@ async def _open(stream: Stream, since: str, send: Send) -> None:
     hello = f"retry: 1000\nevent: tick\ndata: {now().isoformat()}\n\n"
     await send({"type": "http.response.body", "body": hello.encode(), "more_body": True})
     missed = await hub.missed(since) if since else None
-    topics = stream.topics if missed is None else stream.topics & missed
+    topics = stream.topics if missed is None else stream.topics & rows.spread(missed)
     if topics:
         await hub.send_now(stream, topics)
 

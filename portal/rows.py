@@ -39,6 +39,7 @@ _NEEDS = {
     "item-page": "checklists.view_board",
     "hold": "checklists.view_board",
     "board": "checklists.view_board",
+    "headline": "checklists.view_board",
     "phase": "checklists.view_board",
     "phase-bar": "checklists.view_board",
     "phase-tile": "checklists.view_board",
@@ -54,7 +55,7 @@ _NEEDS = {
 #: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
 _ALSO = {
     "item": ("item-page", "hold"),
-    "phase": ("phase-bar", "phase-tile", "=board"),
+    "phase": ("phase-bar", "phase-tile", "=board", "=headline"),
     "source": ("connection",),
     "component": ("status",),
     "run": ("=runs", "=running"),
@@ -128,6 +129,7 @@ class Batch:
             "item-page": self._item_page,
             "hold": self._hold,
             "board": self._board,
+            "headline": self._headline,
             "phase": self._phase,
             "phase-bar": self._phase_bar,
             "phase-tile": self._phase_tile,
@@ -151,7 +153,7 @@ class Batch:
             return row.falls_due if row is not None else None
         if kind in ("phase", "phase-bar", "phase-tile"):
             return self._phase_due(_number(name))
-        if kind == "board":
+        if kind in ("board", "headline"):
             return self._board_due()
         if kind in ("source", "connection"):
             return next((row.falls_due for row in self._sources(name)), None)
@@ -235,18 +237,26 @@ class Batch:
         state = self._shown()
         if state is None:
             return {}
-        at = current(state)
-        cards = [card(state, each, at) for each in state.phases]
-        here = next((each for each in cards if each.current), None)
-        held = held_back(state, here.id if here else None)
+        held = held_back(state, current(state))
         shown = {"held_back": held, "held_back_note": note(state, held)}
         needs = [need for need in needs_you(state) if may(self.role, need.permission)]
-        url = deploy.phase_url(here) if here else ""
         return {
-            "headline": _html("headline", headline=headline(state, cards), headline_url=url),
-            "holding": _html("holding", board=shown, headline_url=url),
+            "holding": _html("holding", board=shown, headline_url=self._current_url(state)),
             "needs-you": _html("needs_you", needs=needs, approvals=any(need.kind == "approval" for need in needs)),
         }
+
+    def _headline(self, _: str) -> dict[str, str]:
+        state = self._shown()
+        if state is None:
+            return {}
+        at = current(state)
+        said = headline(state, [card(state, each, at) for each in state.phases])
+        return {"headline": _html("headline", headline=said, headline_url=self._current_url(state))}
+
+    @staticmethod
+    def _current_url(state: State) -> str:
+        here = next((phase for phase in state.phases if phase.pk == current(state)), None)
+        return deploy.phase_url(here) if here else ""
 
     def _shown(self) -> State | None:
         """The project that the overview shows."""

@@ -56,7 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     if loaded is None:
         return render(request, "pages/phases.html", {"phases": (), "headline": _nothing()})
     found = board(loaded, now())
-    topics = ["board", "running", *(f"phase-tile:{phase.id}" for phase in found.phases)]
+    topics = ["headline", "board", "running", *(f"phase-tile:{phase.id}" for phase in found.phases)]
     topics += source_topics(found.sources) + [f"component:{row.id}" for row in found.components]
     topics += [f"hold:{row.id}" for row in found.held_back[:HELD_SHOWN]]
     return render(request, "pages/overview.html", board_context(found, role(request)) | {"topics": topics})
@@ -74,7 +74,10 @@ def phases(request: HttpRequest) -> HttpResponse:
         return render(request, "pages/phases.html", {"phases": (), "headline": _nothing()})
     found = board(loaded, now())
     context = board_context(found, role(request))
-    context |= {"headline": found.headline, "topics": ["board", *(f"phase-bar:{phase.id}" for phase in found.phases)]}
+    context |= {
+        "headline": found.headline,
+        "topics": ["headline", *(f"phase-bar:{phase.id}" for phase in found.phases)],
+    }
     return render(request, "pages/phases.html", context)
 
 

@@ -81,8 +81,8 @@ def test_a_viewers_fragments_offer_no_write(board: Project) -> None:
 
 
 PAGES = {
-    "/": {"board", "running", "runs", "hold", "phase-tile", "source", "component"},
-    "/phases/": {"board", "phase-bar", "runs"},
+    "/": {"headline", "board", "running", "runs", "hold", "phase-tile", "source", "component"},
+    "/phases/": {"headline", "phase-bar", "runs"},
     "/phases/2-platform-services/": {"item", "phase", "runs"},
     "/items/1/": {"item-page", "runs"},
     "/status/": {"source", "status", "runs"},
@@ -102,7 +102,7 @@ def test_a_page_asks_only_for_what_it_shows(board: Project, client_for: ClientFo
 
 def test_an_announcement_concerns_every_view_of_the_thing() -> None:
     assert rows.spread(["item:7"]) == {"item:7", "item-page:7", "hold:7"}
-    assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board"}
+    assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board", "headline"}
     assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b"}
     assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board"}
     assert rows.spread(["check:1", "session:2"]) == {"check:1", "session:2"}

@@ -41,6 +41,9 @@ class FakeRows:
     def render_all(self, topics: Any, role: Role) -> dict[str, list[str]]:
         return {topic: self.render(topic, role) for topic in topics}
 
+    def spread(self, topics: Any) -> set[str]:
+        return set(topics)
+
     def allowed(self, topic: str, role: Role) -> bool:
         return topic.startswith("item:") or (topic.startswith("audit:") and role == Role.ADMIN)
 
