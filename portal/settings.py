@@ -239,5 +239,9 @@ LOGGING: dict[str, Any] = {
     "formatters": {"json": {"()": "portal.logs.JsonFormatter"}, "console": {"()": "portal.logs.ConsoleFormatter"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": env.str("LOG_FORMAT", default="console")}},
     "root": {"handlers": ["stdout"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}, "urllib3": {"level": "WARNING"}, "kubernetes": {"level": "WARNING"}},
+    "loggers": {
+        # the last three would say every second that a wake-up was sent, received and done
+        name: {"level": "WARNING"}
+        for name in ("httpx", "urllib3", "kubernetes", "celery.beat", "celery.worker.strategy", "celery.app.trace")
+    },
 }
