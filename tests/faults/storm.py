@@ -1,4 +1,4 @@
-"""``python -m tests.faults.storm --runs 20 --seed 7``: repairs, each with a kill -9 at a random point, judged by the ledger.
+"""``python -m tests.faults.storm --runs 20 --seed 7``: repairs with a kill -9 at a random point each, by the ledger.
 
 Prints one line per run and a table of how long each run needed after its kill; exits 1 on the first broken promise. The
 same seed gives the same points.
