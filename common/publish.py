@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 from collections.abc import Iterable
 from typing import cast
@@ -35,19 +36,58 @@ def client() -> redis.Redis:
 def publish(*topics: str) -> None:
     """Announce, once the surrounding transaction commits, that the rows behind these topics changed.
 
-    Never raises for Redis: what is lost here is found by the pages' own reads.
+    Never raises for Redis: what cannot be sent now is kept, without its order, and sent with the next topics or by
+    :func:`flush`. What a dying process still held is found by the pages' own reads.
     """
     unique = tuple(dict.fromkeys(topics))
     if unique:
         transaction.on_commit(functools.partial(_append, unique), robust=True)
 
 
+#: topics that Redis has not taken yet; guarded by the lock
+_unsent: dict[str, None] = {}
+_unsent_lock = threading.Lock()
+_MOST_UNSENT = 5_000
+#: a silent Redis is left alone until then, so that it costs half a second now and then and not at every commit
+_silent_until = 0.0
+_SILENT_SECONDS = 2.0
+
+
 def _append(topics: Iterable[str]) -> None:
-    with contextlib.suppress(redis.RedisError, OSError):
-        pipeline = client().pipeline(transaction=False)
-        for topic in topics:
-            pipeline.xadd(STREAM, {"topic": topic}, maxlen=MAX_ENTRIES, approximate=True)
-        pipeline.execute()
+    with _unsent_lock:
+        _unsent.update(dict.fromkeys(topics))
+        for oldest in list(_unsent)[: max(0, len(_unsent) - _MOST_UNSENT)]:
+            del _unsent[oldest]
+    flush()
+
+
+def flush() -> None:
+    """Send what Redis has not taken yet. Costs nothing when there is nothing."""
+    global _silent_until  # noqa: PLW0603 - one circuit breaker per process
+    if not _unsent or time.monotonic() < _silent_until:
+        return
+    with _unsent_lock:
+        topics = list(_unsent)
+        _unsent.clear()
+    # Twice: after a restart of Redis the pooled connection is dead, and a new one works.
+    for _ in range(2):
+        try:
+            _send(topics)
+        except redis.TimeoutError:
+            _silent_until = time.monotonic() + _SILENT_SECONDS
+            break
+        except (redis.RedisError, OSError):
+            continue
+        return
+    with _unsent_lock:
+        _unsent.update(dict.fromkeys(topics))
+
+
+def _send(topics: Iterable[str]) -> None:
+    pipeline = client().pipeline(transaction=False)
+    for topic in topics:
+        pipeline.xadd(STREAM, {"topic": topic}, maxlen=MAX_ENTRIES, approximate=True)
+    pipeline.execute()
 
 
 def wake(key: str) -> None:

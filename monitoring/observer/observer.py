@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from common import clock
+from common import clock, publish
 from integrations.errors import SourceError
 from monitoring import services
 from monitoring.collect import Readers
@@ -174,6 +174,7 @@ class Watchkeeping:
         self._world.poller.start_due()
         self._each("probe", 1.0, lambda: self._world.probe(timedelta(seconds=self._tempo.probe)))
         self._each("idle", 10.0, self._world.drop_idle)
+        self._each("flush", 1.0, publish.flush)
         if self._rearrange:
             self._rearrange = False
             self._world.arrange()
