@@ -7,6 +7,7 @@ nothing happens until somebody syncs (facts: A1, A2, option D). Changes nothing 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from deployments.catalogue import argocd, grafana, helm, windows
 from deployments.catalogue.action import (
     Action,
     Blast,
+    CannotPlan,
     CheckSpec,
     Condition,
     Params,
@@ -27,7 +29,7 @@ from deployments.catalogue.action import (
 )
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
-from monitoring.snapshot import Need, Objects, Snapshot
+from monitoring.snapshot import Missing, Need, Objects, Snapshot
 from monitoring.verdict import Ref
 
 SLUG = "repair-grafana-in-place"
@@ -52,15 +54,13 @@ class RepairParams(Params, frozen=True):
     rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the rollout may take")] = 480
 
 
-def needs(_snapshot: Snapshot, params: RepairParams) -> Iterable[Need]:
-    """Applications and their projects; what runs in Grafana's namespace under the same names."""
-    namespace = params.namespace
-    return (
-        Objects(argocd.APPLICATIONS, params.application_namespace),
-        Objects("appprojects.argoproj.io"),
-        Objects("services", namespace),
-        Objects("deployments.apps", namespace),
-    )
+def needs(snapshot: Snapshot, params: RepairParams) -> Iterable[Need]:
+    """Applications and their projects; then the Deployments of the namespace that Grafana is rendered into."""
+    yield Objects(argocd.APPLICATIONS, params.application_namespace)
+    yield Objects("appprojects.argoproj.io")
+    with suppress(Missing, CannotPlan):
+        owner = grafana.find(snapshot, params.application_namespace, params.application)
+        yield Objects("deployments.apps", owner.namespace)
 
 
 def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
@@ -82,7 +82,7 @@ def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
         steps=tuple(_steps(snapshot, owner, filled)),
         verification=_verification(owner, filled),
         undo=_UNDO.format(name=owner.base),
-        blast=_blast(owner),
+        blast=_blast(snapshot, owner),
         managed_by=_managed_by(owner, apps),
         git_way=_git_way(owner),
         locks=tuple(_ref(r) for r in owner.resources),
@@ -200,9 +200,6 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
     app = owner.app
     where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
     step = partial(StepSpec, resource=argocd.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
-    idle = Condition("argocd_idle", where)
-    only = Condition("argocd_only_differs", {**where, "base": owner.base})
-    done = Condition("argocd_operation_done", {**where, "mark": "${run.mark}"})
     if argocd.is_stuck(app, snapshot.taken_at):
         yield step(
             verb="terminate",
@@ -211,7 +208,7 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
             timeout_seconds=180,
             effect=argocd.terminate_patch(),
             guards=(Condition("argocd_running", where),),
-            until=idle,
+            until=Condition("argocd_idle", where),
             irreversible=True,
         )
     yield step(
@@ -226,21 +223,36 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
         verb="compare",
         title=f"Compare: stop unless only {owner.base} differs",
         how="read",
-        until=only,
         timeout_seconds=60,
+        until=Condition("argocd_only_differs", {**where, "base": owner.base}),
     )
-    resources = owner.resources
-    yield step(
+    yield _sync(owner, f"Sync {len(owner.resources)} Grafana objects, prune off", owner.resources)
+    yield _rollout(owner, params)
+    yield _sync(owner, "Sync everything once, so that it enters history", [])
+
+
+def _sync(owner: grafana.Owner, title: str, resources: list[AppResource]) -> StepSpec:
+    """One operation of Argo CD, started only while none runs and nothing but Grafana differs."""
+    where = {"namespace": owner.app.metadata.namespace, "name": owner.app.metadata.name}
+    only = Condition("argocd_only_differs", {**where, "base": owner.base})
+    return StepSpec(
         verb="sync",
-        title=f"Sync {len(resources)} Grafana objects, prune off",
+        title=title,
         how="Argo CD",
+        resource=argocd.APPLICATIONS,
+        namespace=where["namespace"],
+        name=where["name"],
         timeout_seconds=600,
-        effect=argocd.sync_patch(app, resources),
-        guards=(idle, only),
-        until=done,
+        effect=argocd.sync_patch(owner.app, resources),
+        guards=(Condition("argocd_idle", where), only),
+        until=Condition("argocd_operation_done", {**where, "mark": "${run.mark}"}),
     )
+
+
+def _rollout(owner: grafana.Owner, params: RepairParams) -> StepSpec:
     selector = f"app.kubernetes.io/instance={owner.release},app.kubernetes.io/name=grafana"
-    yield StepSpec(
+    where = {"namespace": params.namespace, "name": owner.base}
+    return StepSpec(
         verb="wait",
         title=f"Wait for the rollout of {owner.base}",
         how="read",
@@ -248,16 +260,7 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
         namespace=params.namespace,
         name=owner.base,
         timeout_seconds=params.rollout_seconds,
-        until=Condition("rolled_out", {"namespace": params.namespace, "name": owner.base, "selector": selector}),
-    )
-    yield step(
-        verb="sync",
-        title="Sync everything once, so that it enters history",
-        how="Argo CD",
-        timeout_seconds=600,
-        effect=argocd.sync_patch(app, ()),
-        guards=(idle, only),
-        until=done,
+        until=Condition("rolled_out", {**where, "selector": selector}),
     )
 
 
@@ -285,15 +288,20 @@ def _verification(owner: grafana.Owner, params: RepairParams) -> Verification:
 # -- words
 
 
-def _blast(owner: grafana.Owner) -> Blast:
+def _blast(snapshot: Snapshot, owner: grafana.Owner) -> Blast:
     resources = owner.resources
+    running = {(d.metadata.namespace, d.metadata.name) for d in snapshot.objects("deployments.apps", owner.namespace)}
 
     def names(kept: Iterable[AppResource]) -> tuple[str, ...]:
         return tuple(f"{r.kind} {r.name}" for r in kept)
 
-    missing = [r for r in resources if argocd.describe(r) == "missing"]
+    def is_missing(r: AppResource) -> bool:
+        # Argo CD 3 no longer writes each object's health down; for the workload the cluster itself can be asked
+        return argocd.describe(r) == "missing" or (r.kind == "Deployment" and (r.namespace, r.name) not in running)
+
+    missing = [r for r in resources if is_missing(r)]
     changed = [r for r in resources if r.status != "Synced" and r not in missing]
-    same = [r for r in resources if r.status == "Synced"]
+    same = [r for r in resources if r.status == "Synced" and r not in missing]
     rest = len(owner.app.status.resources) - len(resources)
     return Blast(
         created=names(missing),

@@ -234,3 +234,18 @@ def test_a_sync_window_is_open_when_its_schedule_says_so(
 ) -> None:
     window = SyncWindow(kind="deny", schedule=schedule, duration=duration, applications=["*"])
     assert windows.is_active(window, datetime.fromisoformat(at).replace(tzinfo=UTC)) is active
+
+
+def test_grafana_in_another_namespace_than_said_is_an_unmet_precondition() -> None:
+    assert any("not elsewhere" in u for u in unmet(draft(recorded(), namespace="elsewhere")))
+
+
+def test_what_is_needed_names_the_namespace_once_the_application_is_known() -> None:
+    from monitoring.snapshot import Objects, Snapshot
+
+    action, params = registry.get(SLUG), registry.parse(SLUG, {})
+    blind = Snapshot("demo", datetime(2025, 11, 23, 14, tzinfo=UTC))
+    first = set(action.needs(blind, params))
+    assert (
+        Objects("deployments.apps", "platform-monitoring") in set(action.needs(from_case(recorded()), params)) - first
+    )
