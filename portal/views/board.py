@@ -25,6 +25,7 @@ from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBa
 from portal.checklists.words import ROLL_UP
 from portal.views import remedies
 from portal.views.common import back, new_key, project, source_topics
+from portal.views.fresh import conditional
 from portal.words import QUIET
 
 STATUS_DAYS = 90
@@ -50,6 +51,7 @@ def board_context(found: Board, who: Any) -> dict[str, Any]:
 
 
 @requires("checklists.view_board")
+@conditional
 def overview(request: HttpRequest) -> HttpResponse:
     """``/``: where the team stands and what holds it back."""
     loaded = Project.objects.order_by("pk").first()
@@ -67,6 +69,7 @@ def _nothing() -> Headline:
 
 
 @requires("checklists.view_board")
+@conditional
 def phases(request: HttpRequest) -> HttpResponse:
     """``/phases/``: every phase with its blocks."""
     loaded = Project.objects.order_by("pk").first()
@@ -102,6 +105,7 @@ def all_groups(page: PhasePage, keep: frozenset[int] | None = None) -> list[Grou
 
 
 @requires("checklists.view_board")
+@conditional
 def phase(request: HttpRequest, number: int, key: str) -> HttpResponse:
     """``/phases/<number>-<key>/``: its items by state, worst first. ``?show=open|mine|proven``."""
     page = phase_page(_phase(number, key), now())
@@ -210,6 +214,7 @@ def head_context(row: ItemRow) -> dict[str, Any]:
 
 
 @requires("checklists.view_board")
+@conditional
 def status(request: HttpRequest) -> HttpResponse:
     """``/status/``: components with their history, nodes, sources with their age."""
     cluster = project().cluster

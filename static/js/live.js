@@ -1,5 +1,4 @@
-/* The page hears of changes: connection pill, ages that count up, announcements, regrouping, log lines.
-   Listens on document and starts before htmx, so that no event of the first connect is missed. */
+/* The page hears of changes. Starts before htmx, so that no event of the first connect is missed. */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -45,9 +44,9 @@
     if (pill.dataset.link !== next) pill.dataset.link = next;
     const words = pill.lastElementChild;
     if (words.textContent !== text) words.textContent = text;
-    if (next !== state) say(next === "live" && state !== "off" ? "Live again" : next === "stale" || next === "ended" ? text : "");
+    if (next !== state) say(/stale|ended/.test(next) ? text : "");
     state = next;
-    const off = next === "stale" || next === "ended";
+    const off = /stale|ended/.test(next);
     if (banner) {
       banner.hidden = !off;
       if (off) {
@@ -90,7 +89,7 @@
   /* after a swap */
   function settled() {
     ages();
-    writes(state === "stale" || state === "ended");
+    writes(/stale|ended/.test(state));
     regroup();
     changes();
     lines();

@@ -7,7 +7,7 @@
 
   /* keyboard: nothing destructive has a data-key */
   let prefix = "", prefixAt = 0;
-  const NAMES = { "j / k": "Next, previous row", "?": "This help", "Esc": "Close, leave the field" };
+  const NAMES = { "j / k": "Next, previous row", "?": "This help" };
   function help() {
     const list = $("[data-keys-list]"), dialog = $("#keys-help");
     if (!dialog) return;

@@ -45,7 +45,7 @@ class Artist:
 
     def __init__(self, browser: Browser, base: str, password: str, suffix: str, out: Path) -> None:
         self._suffix, self._out = suffix, out
-        context = browser.new_context(base_url=base, device_scale_factor=2, **LOOKS[suffix])  # type: ignore[arg-type]
+        context = browser.new_context(base_url=base, **LOOKS[suffix])  # type: ignore[arg-type]
         self.page: Page = context.new_page()
         self.page.goto("/accounts/sign-in/")
         self.page.fill("#id_username", "operator")
@@ -53,13 +53,12 @@ class Artist:
         self.page.click("form button.primary")
         self.page.wait_for_url(f"{base}/")
 
-    def draw(self, name: str, address: str = "") -> None:
-        """The whole page, once it is live."""
-        if address:
-            self.page.goto(address)
+    def draw(self, name: str, address: str, *, whole: bool = True) -> None:
+        """The whole page, or its first screen, once it is live."""
+        self.page.goto(address)
         expect(self.page.locator("#pill")).to_have_attribute("data-link", "live", timeout=10_000)
         self.page.wait_for_timeout(400)
-        self.page.screenshot(path=self._out / f"{name}{self._suffix}.png", full_page=True)
+        self.page.screenshot(path=self._out / f"{name}{self._suffix}.png", full_page=whole)
 
 
 def main() -> None:
@@ -87,7 +86,7 @@ def main() -> None:
         first.locator("button.primary").click()
         first.wait_for_url("**/plans/*/?request=*", timeout=60_000)
         for artist in artists:
-            artist.draw("plan", first.url)
+            artist.draw("plan", first.url, whole=False)
         first.locator(".sticky button.primary").click()
         first.wait_for_url("**/runs/*/")
         run = first.url
