@@ -33,7 +33,7 @@ def set_up_django(**environment: str) -> Path:
 
 
 def fill(items: int, components: int) -> Any:
-    """One phase with that many items (one check each, most verified, some failing) and components. Returns the project."""
+    """One phase with that many items (a check each, most verified, some failing) and components: the project."""
     from django.db import transaction
 
     from common.canonical import digest
