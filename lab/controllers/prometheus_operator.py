@@ -6,6 +6,8 @@ from lab.controllers import meta
 from lab.controllers import operator_config as config
 from lab.controllers import operator_objects as objects
 from lab.controllers.client import Object
+from lab.controllers.operator_alertmanager import alertmanager_set
+from lab.controllers.operator_prometheus import prometheus_set
 from lab.controllers.world import Controller, Key, Mapper
 
 PROMETHEUSES, ALERTMANAGERS = "prometheuses.monitoring.coreos.com", "alertmanagers.monitoring.coreos.com"
@@ -65,10 +67,10 @@ class PrometheusOperator(Controller):
         if kind == "prometheus":
             await self._keep("secrets", config.prometheus_secret(owner, self.cache), "data")
             await self._keep("configmaps", config.rule_files(owner, self.cache), "data")
-            stateful_set = objects.prometheus_set(owner)
+            stateful_set = prometheus_set(owner)
         else:
             await self._keep("secrets", config.alertmanager_secret(owner, self.cache), "data")
-            stateful_set = objects.alertmanager_set(owner)
+            stateful_set = alertmanager_set(owner)
         await self._keep("services", objects.governing_service(owner, kind), "")
         await self._keep_set(stateful_set)
 

@@ -27,6 +27,8 @@ from lab.controllers import (
 from lab.controllers.client import Object
 from lab.controllers.kubelet import podstatus, runtime
 from lab.controllers.kubelet.behaviour import Behaviour, Exit, decide
+from lab.controllers.operator_alertmanager import alertmanager_set
+from lab.controllers.operator_prometheus import prometheus_set
 from lab.scenarios.builder import Builder
 
 Lines = list[tuple[str, str]]
@@ -71,7 +73,7 @@ class Settler:
                 operator_config.prometheus_secret(owner, world),
                 operator_config.rule_files(owner, world),
                 operator_objects.governing_service(owner, "prometheus"),
-                operator_objects.prometheus_set(owner),
+                prometheus_set(owner),
             ):
                 world.add(made, age, "PrometheusOperator")
         for owner in world.list("alertmanagers.monitoring.coreos.com"):
@@ -79,7 +81,7 @@ class Settler:
             for made in (
                 operator_config.alertmanager_secret(owner, world),
                 operator_objects.governing_service(owner, "alertmanager"),
-                operator_objects.alertmanager_set(owner),
+                alertmanager_set(owner),
             ):
                 world.add(made, age, "PrometheusOperator")
         for flag, age in self._kubelet_services():
