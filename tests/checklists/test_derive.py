@@ -19,7 +19,7 @@ ONE_PHASE = [PhaseFacts(1, 1)]
 def row(word: str, check_id: int = 1, *, read: bool = True, cause: str = "", sentence: str = "") -> CheckRow:
     return CheckRow(
         check_id, "x", "X", W(word), W(word), sentence or f"{word}.", cause, "", f"seen {check_id}", "kubernetes",
-        NOW if read else None, 1 if read else None, 60, "", False, None, {}, {},
+        NOW if read else None, 60, "", False, None, {}, {},
     )  # fmt: skip
 
 

@@ -66,13 +66,12 @@ def headline(state: State, cards: Sequence[PhaseCard]) -> Headline:
     shown = parts(rows, _CALLED_OUT) or parts(rows, (ItemWord.BLOCKED, ItemWord.PENDING))
     if all(each.proven == each.total for each in cards):
         lead, shown = f"All {len(cards)} phases are proven" if len(cards) > 1 else "The phase is proven", ()
-    age = f", oldest {here.oldest_seconds} s" if here.oldest_seconds is not None else ""
     noun = "item" if here.total == 1 else "items"
-    said = f"{here.proven} of {here.total} {noun} proven by live evidence{age}."
+    said = f"{here.proven} of {here.total} {noun} proven by live evidence."
     if here.claimed_percent is not None:
         whose = f"The report of {here.claimed_on:%-d %B}" if here.claimed_on else "The report"
         said += f" {whose} claimed {here.claimed_percent} %; the cluster says {here.percent} %."
-    return Headline(lead + (":" if shown else ""), shown, said)
+    return Headline(lead + (":" if shown else ""), shown, said, here.oldest_at)
 
 
 def held_back(state: State, current_id: int | None) -> tuple[ItemRow, ...]:

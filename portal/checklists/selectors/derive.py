@@ -253,7 +253,6 @@ def attestation_row(statement: str, valid_days: int, signed: Signed | None, now:
         observed=observed,
         source="attestation",
         observed_at=at,
-        age_seconds=max(0, int((now - at).total_seconds())) if at else None,
         limit_seconds=valid_days * 86_400,
         command="",
         watched=False,

@@ -1,7 +1,8 @@
-"""The queries behind a project's state: a fixed number, plain rows, JSON decoded only where a reading changed.
+"""The queries behind a project's state: a fixed number, raw rows, made into values only where something changed.
 
-A page with 200 items reads 400 checks; making model objects of them costs more than everything else together. So the
-small columns are read each time, and the whole rows only of those checks whose small columns differ from last time.
+A page with 200 items reads 400 checks; making Python values of them costs more than everything else together. So the
+facts are compared as the database gives them; rows are converted, and evidence is read whole, only where they differ
+from last time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
 
+from deployments.models import Run
+from deployments.states import ACTIVE, StepState
 from monitoring.models import Check, CheckRequest, Evidence, Source
 from monitoring.selectors import Reading, compose
-from portal.checklists.models import Attestation, Item, Project
+from portal.checklists.models import Attestation, Item, Phase, Project
+from portal.checklists.selectors.prepared import Raw, all_of, instances, prepared
 
 #: an unanswered request older than this no longer reads *checking*: the observer is away, and the sources say so
 ASKED_SECONDS = 30
@@ -56,11 +60,41 @@ _ITEM_COLUMNS = (
 )
 
 
-def items(project: Project) -> list[ItemRecord]:
-    """The live items in the order of the definition: one query."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a project's state follows from besides the clock, as the database gave it.
+
+    Equal facts and the same stretch of time between two things falling due mean an equal state.
+    """
+
+    phases: Raw
+    items: Raw
+    sources: Raw
+    checks: Raw
+    runs: Raw
+
+
+def facts(project: Project) -> Facts:
+    """The facts now: five queries, nothing converted."""
+    return Facts(
+        phases=_phases(project.pk).raw(),
+        items=_items(project.pk).raw(),
+        sources=_sources(project.cluster).raw(),
+        checks=_checks(project.cluster).raw(),
+        runs=_runs(project.cluster).raw(),
+    )
+
+
+@prepared
+def _phases(project_id: int) -> QuerySet[Phase, Any]:
+    return all_of(Phase.objects.filter(project=project_id))
+
+
+@prepared
+def _items(project_id: int) -> QuerySet[Item, Any]:
     newest = Attestation.objects.filter(item=OuterRef("pk"), withdrawn_at=None).order_by("-at")
     rows = (
-        Item.objects.filter(project=project, retired=False)
+        Item.objects.filter(project=project_id, retired=False)
         .annotate(
             open_span=FilteredRelation("spans", condition=Q(spans__closed_at=None)),
             signed_by=Subquery(newest.values("by__username")[:1]),
@@ -70,19 +104,12 @@ def items(project: Project) -> list[ItemRecord]:
         )
         .order_by("phase__number", "position", "pk")
     )
-    return [ItemRecord(*row) for row in rows.values_list(*_ITEM_COLUMNS)]
+    return rows.values_list(*_ITEM_COLUMNS)
 
 
-@dataclass(slots=True)
-class Readings:
-    """Every live check of a cluster as it reads now."""
-
-    by_check: dict[int, Reading] = field(default_factory=dict)
-    #: checks of which a fresh reading was asked and has not come
-    asked: set[int] = field(default_factory=set)
-    #: per item: ``(position, binding, check, title)``, sorted
-    bound: dict[int, list[tuple[int, int, int, str]]] = field(default_factory=lambda: defaultdict(list))
-    sources: list[Source] = field(default_factory=list)
+@prepared
+def _sources(cluster: str) -> QuerySet[Source, Any]:
+    return all_of(Source.objects.filter(cluster=cluster))
 
 
 _SMALL = (
@@ -90,44 +117,111 @@ _SMALL = (
     *("evidence__cause", "evidence__sentence"),
 )
 _BINDING = ("item_checks__item_id", "item_checks__position", "item_checks__pk", "item_checks__title")
-_Whole = tuple[tuple[Any, ...], Check, Evidence | None]
-#: whole rows by cluster, as they were when their small columns were read
+
+
+@prepared
+def _checks(cluster: str) -> QuerySet[Check, Any]:
+    wanted = CheckRequest.objects.filter(check_ref=OuterRef("pk"), done_at=None).order_by("-requested_at")
+    rows = Check.objects.filter(cluster=cluster, retired=False)
+    rows = rows.annotate(asked_at=Subquery(wanted.values("requested_at")[:1]), item=F("item_checks__item_id"))
+    return rows.order_by("pk").values_list(*_SMALL, "asked_at", *_BINDING)
+
+
+_RUN_COLUMNS = (
+    *("id", "number", "state", "sentence", "current_step", "requested_at", "started_at", "plan_id", "plan__title"),
+    *("requested_by__username", "run_items__item_id", "total", "done"),
+)
+
+
+@prepared
+def _runs(cluster: str) -> QuerySet[Run, Any]:
+    rows = Run.objects.filter(cluster=cluster, state__in=[state.value for state in ACTIVE])
+    total = Count("steps", distinct=True)
+    done = Count("steps", filter=Q(steps__state__in=[StepState.DONE, StepState.SKIPPED]), distinct=True)
+    return rows.annotate(total=total, done=done).order_by("-requested_at").values_list(*_RUN_COLUMNS)
+
+
+def phases(project: Project, found: Facts) -> list[Phase]:
+    """The phases in their order."""
+    return instances(Phase, _phases(project.pk).values(found.phases))
+
+
+#: per project: items by their raw row
+_known_items: dict[int, dict[tuple[Any, ...], ItemRecord]] = {}
+
+
+def items(project: Project, found: Facts) -> list[ItemRecord]:
+    """The live items in the order of the definition; only new rows are converted."""
+    known = _known_items.get(project.pk, {})
+    new = [row for row in found.items if row not in known]
+    if new:
+        known = known | dict(zip(new, (ItemRecord(*row) for row in _items(project.pk).values(new)), strict=True))
+    _known_items[project.pk] = {row: known[row] for row in found.items}
+    return [known[row] for row in found.items]
+
+
+def runs(project: Project, found: Facts) -> list[dict[str, Any]]:
+    """Unfinished runs, newest first, once per item they were started for."""
+    rows = _runs(project.cluster).values(found.runs) if found.runs else []
+    return [dict(zip(_RUN_COLUMNS, row, strict=True)) for row in rows]
+
+
+@dataclass(slots=True)
+class Readings:
+    """Every live check of a cluster as it reads now."""
+
+    by_check: dict[int, Reading] = field(default_factory=dict)
+    #: checks of which a fresh reading was asked and has not come, with when the asking is forgotten
+    asked: dict[int, datetime] = field(default_factory=dict)
+    #: per item: ``(position, binding, check, title)``, sorted
+    bound: dict[int, list[tuple[int, int, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    sources: list[Source] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A check whole, as it was when its small columns were read."""
+
+    small: tuple[Any, ...]
+    check: Check
+    evidence: Evidence | None
+
+
 _known: dict[str, dict[int, _Whole]] = {}
 
 
-def readings(cluster: str, now: datetime) -> Readings:
-    """What every live check of a cluster reads: two queries, three when something changed."""
-    found = Readings(sources=list(Source.objects.filter(cluster=cluster)))
-    by_name = {(source.cluster, source.name): source for source in found.sources}
+def readings(cluster: str, now: datetime, found: Facts | None = None) -> Readings:
+    """What every live check of a cluster reads, from these facts or from two queries; whole rows only of new ones."""
+    sources = found.sources if found is not None else _sources(cluster).raw()
+    rows = found.checks if found is not None else _checks(cluster).raw()
+    read = Readings(sources=instances(Source, _sources(cluster).values(sources)))
+    by_name = {(source.cluster, source.name): source for source in read.sources}
     small: dict[int, tuple[Any, ...]] = {}
-    for row in _small_rows(cluster, now):
-        pk, item_id = row[0], row[9]
-        small[pk] = row[: len(_SMALL)]
-        if row[8]:
-            found.asked.add(pk)
+    width = len(_SMALL)
+    for row in rows:
+        pk, item_id = row[0], row[width + 1]
+        small[pk] = row[:width]
         if item_id is not None:
-            found.bound[item_id].append((row[10], row[11], pk, row[12]))
-    for pk, (_, check, evidence) in _whole_rows(cluster, small).items():
-        found.by_check[pk] = compose(check, evidence, by_name, now)
-    for bindings in found.bound.values():
+            read.bound[item_id].append((row[width + 2], row[width + 3], pk, row[width + 4]))
+    for pk, whole in _whole_rows(cluster, small).items():
+        read.by_check[pk] = compose(whole.check, whole.evidence, by_name, now)
+    for bindings in read.bound.values():
         bindings.sort()
-    return found
-
-
-def _small_rows(cluster: str, now: datetime) -> QuerySet[Check, Any]:
-    recent = now - timedelta(seconds=ASKED_SECONDS)
-    wanted = CheckRequest.objects.filter(check_ref=OuterRef("pk"), done_at=None, requested_at__gte=recent)
-    rows = Check.objects.filter(cluster=cluster, retired=False).annotate(asked=Exists(wanted))
-    return rows.annotate(item=F("item_checks__item_id")).values_list(*_SMALL, "asked", *_BINDING)
+    asked = [row for row in rows if row[width] is not None]
+    for row in _checks(cluster).values(asked) if asked else ():
+        until = row[width] + timedelta(seconds=ASKED_SECONDS)
+        if until > now:
+            read.asked[row[0]] = until
+    return read
 
 
 def _whole_rows(cluster: str, small: dict[int, tuple[Any, ...]]) -> dict[int, _Whole]:
     known = _known.get(cluster, {})
-    changed = [pk for pk, row in small.items() if pk not in known or known[pk][0] != row]
+    changed = [pk for pk, row in small.items() if pk not in known or known[pk].small != row]
     fresh: dict[int, _Whole] = {}
     if changed:
         for check in Check.objects.filter(pk__in=changed).select_related("evidence"):
-            fresh[check.pk] = (small[check.pk], check, getattr(check, "evidence", None))
+            fresh[check.pk] = _Whole(small[check.pk], check, getattr(check, "evidence", None))
     whole = {pk: fresh.get(pk) or known[pk] for pk in small if pk in fresh or pk in known}
     _known[cluster] = whole
     return whole

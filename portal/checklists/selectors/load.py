@@ -6,15 +6,13 @@ as it stands now. Nothing here writes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
-
-from deployments.models import Run
-from deployments.states import ACTIVE, RunState, StepState
+from deployments.states import RunState
 from monitoring.checks import registry
 from monitoring.models import Source
 from monitoring.selectors import Reading
@@ -25,10 +23,14 @@ from portal.checklists.selectors.fetch import ItemRecord
 from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
 from portal.checklists.words import PROVEN, ItemWord
 
+_revisions = itertools.count(1)
+_EVER = datetime.max.replace(tzinfo=UTC)
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class State:
-    """A project as it stands at ``now``. ``rows`` and ``derived`` are by item id, in the order of the definition."""
+    """A project as it stands from ``now`` to ``until``, if no fact changes. ``rows`` and ``derived`` are by item id, in
+    the order of the definition. ``revision`` is its own within this process."""
 
     project: Project
     now: datetime
@@ -41,6 +43,8 @@ class State:
     rows: dict[int, ItemRow] = field(default_factory=dict)
     runs: list[RunRow] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
+    until: datetime = _EVER
+    revision: int = field(default_factory=lambda: next(_revisions))
 
     @property
     def ref(self) -> ProjectRef:
@@ -56,26 +60,56 @@ def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = N
     ``live`` readings, by check id, replace the stored evidence; ``as_read`` takes the stored evidence as it was read,
     however old. Both leave out what is only asked or under way (requests, runs): a command says what the cluster says,
     and a span holds what was read.
+
+    A state already derived from the same facts is given again while nothing in it has fallen due: treat it as frozen.
     """
-    phases = list(project.phases.all())
-    items = fetch.items(project)
-    found = fetch.readings(project.cluster, now)
+    facts = fetch.facts(project)
+    shown = live is None and not as_read
+    kept = _kept.get(project.pk) if shown else None
+    if kept is not None and kept.facts == facts and kept.state.now <= now < kept.state.until:
+        return kept.state
+    state = _derive(project, now, facts, live, as_read=as_read)
+    if shown:
+        if len(_kept) >= _KEPT_PROJECTS:
+            _kept.clear()
+        _kept[project.pk] = _Kept(facts, state)
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    facts: fetch.Facts
+    state: State
+
+
+_KEPT_PROJECTS = 16
+_kept: dict[int, _Kept] = {}
+
+
+def _derive(
+    project: Project, now: datetime, facts: fetch.Facts, live: Mapping[int, Reading] | None, *, as_read: bool
+) -> State:
+    items = fetch.items(project, facts)
+    found = fetch.readings(project.cluster, now, facts)
     shown = live is None and not as_read
     readings: Mapping[int, Reading] = found.by_check if live is None else live
     if as_read:
         readings = {pk: _as_last_read(reading) for pk, reading in readings.items()}
-    asked: set[int] = found.asked if shown else set()
+    asked = found.asked if shown else {}
     checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now) for item in items}
-    state = State(project, now, phases, items, readings, found.sources, checks, asked=asked)
-    runs = _runs(project.cluster) if shown else []
+    state = State(project, now, fetch.phases(project, facts), items, readings, found.sources, checks, asked=set(asked))
+    runs = fetch.runs(project, facts) if shown else []
     by_id = {item.pk: item for item in items}
-    state.runs = [_run_row(run, by_id.get(run["run_items__item_id"]), now) for run in runs]
+    state.runs = [_run_row(run, by_id.get(run["run_items__item_id"])) for run in runs]
     tied = {run["run_items__item_id"]: run for run in reversed(runs)}
-    facts = [_facts(item, checks[item.pk], tied.get(item.pk), asked, now) for item in items]
-    state.derived = derive(facts, [_phase_facts(phase) for phase in phases])
-    phase_keys = {phase.pk: phase.key for phase in phases}
+    own = [_facts(item, checks[item.pk], tied.get(item.pk), state.asked, now) for item in items]
+    state.derived = derive(own, [_phase_facts(phase) for phase in state.phases])
+    phase_keys = {phase.pk: phase.key for phase in state.phases}
     for item in items:
         state.rows[item.pk] = _row(state, item, by_id, phase_keys, tied.get(item.pk))
+    due = [row.falls_due for row in state.rows.values() if row.falls_due is not None]
+    tomorrow = datetime.combine(now.date() + timedelta(days=1), time.min, tzinfo=UTC)  # waivers end by the day
+    state.until = min([*due, *asked.values(), tomorrow])
     return state
 
 
@@ -115,7 +149,6 @@ def check_row(reading: Reading, title: str) -> CheckRow:
         observed=reading.observed,
         source=reading.source or (registry.source_of(reading.type, reading.params) if unread else ""),
         observed_at=reading.observed_at,
-        age_seconds=None if reading.age_seconds is None else int(reading.age_seconds),
         limit_seconds=reading.limit_seconds,
         command=reading.command or (registry.command(reading.type, reading.params) if unread else ""),
         watched=reading.watched,
@@ -125,20 +158,7 @@ def check_row(reading: Reading, title: str) -> CheckRow:
     )
 
 
-def _runs(cluster: str) -> list[dict[str, Any]]:
-    """Unfinished runs, newest first, once per item they were started for."""
-    columns = (
-        "id", "number", "state", "sentence", "current_step", "requested_at", "started_at", "plan_id", "plan__title",
-        "requested_by__username", "run_items__item_id",
-    )  # fmt: skip
-    rows = Run.objects.filter(cluster=cluster, state__in=[state.value for state in ACTIVE])
-    total = Count("steps", distinct=True)
-    done = Count("steps", filter=Q(steps__state__in=[StepState.DONE, StepState.SKIPPED]), distinct=True)
-    return list(rows.values(*columns).annotate(total=total, done=done).order_by("-requested_at"))
-
-
-def _run_row(run: Mapping[str, Any], item: ItemRecord | None, now: datetime) -> RunRow:
-    started = run["started_at"] or run["requested_at"]
+def _run_row(run: Mapping[str, Any], item: ItemRecord | None) -> RunRow:
     return RunRow(
         id=run["id"],
         number=run["number"],
@@ -151,7 +171,6 @@ def _run_row(run: Mapping[str, Any], item: ItemRecord | None, now: datetime) -> 
         requested_by=run["requested_by__username"],
         requested_at=run["requested_at"],
         started_at=run["started_at"],
-        elapsed_seconds=max(0, int((now - started).total_seconds())),
         plan_hash=run["plan_id"],
         item=named(item) if item is not None else None,
     )
@@ -201,7 +220,7 @@ def _row(
     run: Mapping[str, Any] | None,
 ) -> ItemRow:
     derived, checks = state.derived[item.pk], state.checks[item.pk]
-    oldest = max((c for c in checks if c.check_id and c.age_seconds is not None), key=_age, default=None)
+    oldest = min((c for c in checks if c.check_id and c.observed_at is not None), key=_observed, default=None)
     return ItemRow(
         id=item.pk,
         key=item.key,
@@ -217,7 +236,7 @@ def _row(
         since=_since(item, derived, checks),
         regressed=bool(item.span_regressed) and derived.evidence_word is ItemWord(item.span_word or derived.word),
         checking=any(check.check_id in state.asked for check in checks),
-        age_seconds=oldest.age_seconds if oldest else None,
+        observed_at=oldest.observed_at if oldest else None,
         limit_seconds=oldest.limit_seconds if oldest else 0,
         owner=item.owner or "",
         due_on=item.due_on,
@@ -232,8 +251,9 @@ def _row(
     )
 
 
-def _age(check: CheckRow) -> int:
-    return check.age_seconds or 0
+def _observed(check: CheckRow) -> datetime:
+    assert check.observed_at is not None
+    return check.observed_at
 
 
 def _since(item: ItemRecord, derived: Derived, checks: tuple[CheckRow, ...]) -> datetime | None:

@@ -73,7 +73,7 @@ def card(state: State, phase: Phase, current_id: int | None) -> PhaseCard:
     proven = sum(row.proven for row in counted)
     closed = gate(state, phase.gate_id, phase) if phase.gate_id else None
     ordered = sorted(counted, key=lambda row: (not row.proven, -RANK[row.word] if row.proven else RANK[row.word]))
-    ages = [row.age_seconds for row in rows if row.proven and row.age_seconds is not None]
+    read = [row.observed_at for row in rows if row.proven and row.observed_at is not None]
     return PhaseCard(
         id=phase.pk,
         key=phase.key,
@@ -91,7 +91,7 @@ def card(state: State, phase: Phase, current_id: int | None) -> PhaseCard:
         parts=parts(rows),
         sentence=_sentence(rows, closed),
         gate_open=closed is None or closed.open,
-        oldest_seconds=max(ages, default=None),
+        oldest_at=min(read, default=None),
     )
 
 

@@ -1,13 +1,13 @@
 """What the pages show, as frozen data: the contract between the selectors and the templates.
 
-Words are :class:`~portal.checklists.words.ItemWord` values; ages are seconds at ``now``; times are aware UTC. A
+Words are :class:`~portal.checklists.words.ItemWord` values; times are aware UTC, ages are left to who shows them. A
 template formats, it never derives. ``falls_due`` is when a value turns stale (or expires) by the clock alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -69,7 +69,6 @@ class CheckRow:
     observed: str
     source: str
     observed_at: datetime | None
-    age_seconds: int | None
     limit_seconds: int
     command: str
     watched: bool
@@ -80,7 +79,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """An item as a row of a list, or the head of its page."""
+    """An item as a row of a list, or the head of its page. Rows are equal when they say the same, however fresh."""
 
     id: int
     key: str
@@ -99,8 +98,8 @@ class ItemRow:
     regressed: bool
     #: a fresh reading was asked for and has not come yet
     checking: bool
-    #: age of the oldest reading behind the word, None when there is no evidence
-    age_seconds: int | None
+    #: when the oldest reading behind the word was last known to hold, None when there is no evidence
+    observed_at: datetime | None = field(compare=False)
     limit_seconds: int
     owner: str
     due_on: date | None
@@ -112,7 +111,7 @@ class ItemRow:
     remedies: tuple[str, ...]
     counted: bool
     proven: bool
-    falls_due: datetime | None
+    falls_due: datetime | None = field(compare=False)
 
     @property
     def open(self) -> bool:
@@ -170,7 +169,8 @@ class PhaseCard:
     parts: tuple[Part, ...]
     sentence: str
     gate_open: bool
-    oldest_seconds: int | None
+    #: of the readings that prove something
+    oldest_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,7 @@ class Headline:
     lead: str
     parts: tuple[Part, ...]
     sentence: str
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,6 @@ class RunRow:
     requested_by: str
     requested_at: datetime
     started_at: datetime | None
-    elapsed_seconds: int
     plan_hash: str
     item: Named | None
 
@@ -228,7 +228,6 @@ class SourceRow:
     mode: str
     word: ItemWord
     sentence: str
-    age_seconds: int | None
     limit_seconds: int
     confirmed_at: datetime | None
     latency_ms: float | None
@@ -274,8 +273,8 @@ class ComponentRow:
     #: share of the time with data in which it was verified, None without data
     percent: float | None
     since: datetime | None
-    age_seconds: int | None
-    falls_due: datetime | None
+    observed_at: datetime | None = field(compare=False)
+    falls_due: datetime | None = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,5 +390,5 @@ class StatusPage:
     headline: Headline
     components: tuple[ComponentRow, ...]
     sources: tuple[SourceRow, ...]
-    oldest_seconds: int | None
+    oldest_at: datetime | None
     days: int

@@ -29,18 +29,18 @@ def status_page(cluster: str, now: datetime, days: int = 90) -> StatusPage:
     """Every component and source of a cluster."""
     found = fetch.readings(cluster, now)
     rows = components(cluster, found.by_check, days, now)
-    ages = [row.age_seconds for row in rows if row.age_seconds is not None]
+    oldest = min((row.observed_at for row in rows if row.observed_at is not None), default=None)
     return StatusPage(
         cluster=cluster,
-        headline=_headline(rows, max(ages, default=None)),
+        headline=_headline(rows, oldest),
         components=rows,
         sources=source_rows(cluster, found.sources, now),
-        oldest_seconds=max(ages, default=None),
+        oldest_at=oldest,
         days=days,
     )
 
 
-def _headline(rows: Sequence[ComponentRow], oldest: int | None) -> Headline:
+def _headline(rows: Sequence[ComponentRow], oldest: datetime | None) -> Headline:
     shown = []
     for word in ROLL_UP:
         number = sum(row.word is word for row in rows)
@@ -50,8 +50,7 @@ def _headline(rows: Sequence[ComponentRow], oldest: int | None) -> Headline:
     lead = f"{len(rows)} {noun}{':' if shown else ', all verified' if rows else ''}"
     bad = [row for row in rows if row.word in NOT_MET or row.word in CANNOT_TELL]
     why = bad[0].sentence if bad else "Every component is verified by live evidence." if rows else "No components yet."
-    age = f" Oldest reading on this page: {oldest} s." if oldest is not None else ""
-    return Headline(lead, tuple(shown), why + age)
+    return Headline(lead, tuple(shown), why, oldest)
 
 
 def source_rows(cluster: str, sources: Sequence[Source], now: datetime) -> tuple[SourceRow, ...]:
@@ -73,7 +72,6 @@ def _source_row(cluster: str, name: str, source: Source | None, now: datetime) -
         mode=row.mode,
         word=word,
         sentence=reading.sentence,
-        age_seconds=None if reading.age_seconds is None else int(reading.age_seconds),
         limit_seconds=row.limit_seconds,
         confirmed_at=row.confirmed_at,
         latency_ms=row.latency_ms,
@@ -116,7 +114,7 @@ def _component(
 ) -> ComponentRow:
     leader = min(own, key=lambda reading: RANK[ItemWord(reading.word)], default=None)
     bars, percent = strip(found, [(reading.check_id, reading.source) for reading in own], days, now)
-    ages = [reading.age_seconds for reading in own if reading.age_seconds is not None]
+    read = [reading.observed_at for reading in own if reading.observed_at is not None]
     due = [reading.stale_at for reading in own if reading.stale_at and reading.word != ItemWord.STALE]
     return ComponentRow(
         id=row[0],
@@ -135,7 +133,7 @@ def _component(
         bars=bars,
         percent=percent,
         since=_since(found, leader),
-        age_seconds=int(max(ages)) if ages else None,
+        observed_at=min(read, default=None),
         falls_due=min(due, default=None),
     )
 

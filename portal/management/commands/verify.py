@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from portal.checklists.evaluation import read_project
 from portal.checklists.selectors.load import State
 from portal.checklists.selectors.shapes import CheckRow, ItemRow
 from portal.checklists.words import exit_code
-from portal.management.reading import cluster, nearest, projects, refuse
+from portal.management.reading import SentenceCommand, cluster, nearest, projects, refuse
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     help = (
         "Reads the cluster once and says what every item reads. Exit code 1: an item is failing, blocked or degraded; "
         "else 2: one is unknown or stale; else 0. 3: the command could not run."
@@ -68,7 +68,7 @@ def _as_json(state: State, row: ItemRow) -> dict[str, Any]:
         "title": row.title,
         "word": row.word.value,
         "sentence": row.sentence,
-        "age_seconds": row.age_seconds,
+        "age_seconds": None if row.observed_at is None else int((state.now - row.observed_at).total_seconds()),
         "checks": [_check(check) for check in state.checks[row.id]],
     }
 
