@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
+
+from portal.management.reading import refuse
 
 #: a person with a shell on the portal's machine; cannot sign in
 COMMAND_LINE = "command-line"
@@ -30,7 +32,7 @@ def params(given: Iterable[str]) -> dict[str, str]:
     for pair in given:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise CommandError(f"--param takes name=value, not {pair!r}.")
+            raise refuse(f"--param takes name=value, not {pair!r}.")
         found[name] = value
     return found
 
@@ -40,7 +42,7 @@ def person(name: str) -> User:
     if name:
         user = User.objects.filter(username=name).first()
         if user is None:
-            raise CommandError(f"There is no user called {name}.")
+            raise refuse(f"There is no user called {name}.")
         return user
     user, made = User.objects.get_or_create(username=COMMAND_LINE, defaults={"email": ""})
     if made:

@@ -6,12 +6,14 @@ Every failure is one sentence and exit code 3, so that a script never takes "cou
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
-from django.db import DatabaseError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from integrations.errors import SourceError
 from monitoring import collect
@@ -28,6 +30,26 @@ NO_DATABASE = "The database cannot be used. Run `manage.py migrate` first, or ch
 def refuse(sentence: str) -> CommandError:
     """The error to raise when the command cannot do its work."""
     return CommandError(sentence, returncode=CANNOT_RUN)
+
+
+class SentenceCommand(BaseCommand):
+    """Ends in one sentence when it cannot run; with ``--json`` standard output holds it as a document."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run. :raises CommandError: it cannot run; also when the database is not there or not migrated."""
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, ProgrammingError) as error:
+            refused = refuse(NO_DATABASE)
+            self._tell(refused, options)
+            raise refused from error
+        except CommandError as refused:
+            self._tell(refused, options)
+            raise
+
+    def _tell(self, refused: CommandError, options: dict[str, Any]) -> None:
+        if options.get("json"):
+            self.stdout.write(json.dumps({"error": str(refused)}, indent=2, ensure_ascii=False))
 
 
 def projects() -> list[Project]:

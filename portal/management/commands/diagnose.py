@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from common import clock
 from monitoring import collect, diagnosis
@@ -15,10 +15,10 @@ from monitoring.verdict import Finding
 from portal.checklists.evaluation import needs_of, why_unreadable
 from portal.checklists.models import Item
 from portal.checklists.subjects import subject_of
-from portal.management.reading import CANNOT_TELL, cluster, find_item, projects
+from portal.management.reading import CANNOT_TELL, SentenceCommand, cluster, find_item, projects
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     help = (
         "Reads the cluster once and lists why an item is not proven, most likely first. Exit code 0 also when nothing "
         "is found; 2 when the cluster cannot be read; 3 when the command could not run."

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+
+from portal.management.reading import SentenceCommand
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     """Demo users with the lab; with a cluster one administrator whose random password is printed once."""
 
     help = "Create the roles and, where there is nobody yet, somebody who can sign in."

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from common import clock
 from monitoring import collect
 from portal.checklists.evaluation import needs_of
 from portal.checklists.importing import Preview, ReportError, accept, checks_in, decode, preview
 from portal.checklists.models import Project
-from portal.management.reading import cluster, nearest, projects, refuse
+from portal.management.reading import SentenceCommand, cluster, nearest, projects, refuse
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     help = (
         "Reads a Markdown report and shows what would be imported; claims are judged by the cluster. Nothing is "
         "written without --accept; the same report twice changes nothing. Exit code 3: it could not run."

@@ -1,6 +1,7 @@
 """`manage.py plan ACTION`: what an action would change, from a server-side dry run. Writes nothing to the cluster.
 
-Needs a migrated database and a kubeconfig. Exit 0: it may run; 1: a precondition is not met; 2: no plan could be made.
+Needs a migrated database and a kubeconfig. Exit 0: it may run; 1: a precondition is not met; 2: no plan could be made;
+3: the command could not run.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from portal.management import arguments
+from portal.management.reading import SentenceCommand
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     """Make a plan and print it."""
 
-    help = "Show exactly what an action would change."
+    help = (
+        "Shows exactly what an action would change, from a server-side dry run. Exit code 0: it may run; 1: a "
+        "precondition is not met; 2: no plan could be made; 3: the command could not run."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         arguments.add(parser)

@@ -9,15 +9,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from portal.management import arguments
+from portal.management.reading import SentenceCommand, refuse
 
 
-class Command(BaseCommand):
+class Command(SentenceCommand):
     """Make a plan, confirm it, and wait for its evidence."""
 
-    help = "Plan an action and run it."
+    help = (
+        "Plans an action and runs it. Exit code 0 only when the run ended verified; 1: refused, not ended or ended "
+        "otherwise; 3: the command could not run."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         arguments.add(parser)
@@ -27,7 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the run; exit 0 only when verified."""
         if not options["yes"]:
-            raise CommandError("This changes the cluster. Read `manage.py plan` first, then add --yes.")
+            raise refuse("This changes the cluster. Read `manage.py plan` first, then add --yes.")
         from deployments import selectors
         from deployments.engine import driver, requests
         from deployments.errors import Refusal
