@@ -15,6 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
+from lab.address import LOOPBACK, Address
 from lab.scenarios import NAMES
 
 _STOP_SECONDS = 1.8
@@ -24,6 +25,10 @@ READY = "lab ready: {url} scenario={scenario} kubeconfig={kubeconfig}"
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="lab", description="The embedded demo cluster.")
     made.add_argument("--scenario", choices=NAMES, default="grafana-broken")
+    made.add_argument("--host", default=LOOPBACK, help="address that the API server and the plain listeners take")
+    made.add_argument(
+        "--advertise", default="", help="name written into kubeconfig, .env and certificate; default: the host"
+    )
     made.add_argument("--port", type=int, default=0, help="API server's port; 0 chooses a free one")
     made.add_argument("--kubeconfig", type=Path, default=Path(".phaseboard/lab/kubeconfig"), help="file to write")
     made.add_argument("--speed", type=float, default=1.0, help="factor on all durations; 0.1 is ten times faster")
@@ -70,6 +75,7 @@ async def _run(options: argparse.Namespace) -> int:
         scenario=options.scenario,
         kubeconfig=options.kubeconfig,
         port=options.port,
+        address=Address(options.host, options.advertise),
         speed=options.speed,
         seed=options.seed,
         against=options.against,

@@ -11,6 +11,7 @@ import base64
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,12 +21,14 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from lab.address import Address, url
 from lab.controllers.assembly import FOLLOWED, controllers
 from lab.controllers.cache import Cache
 from lab.controllers.client import ApiError, Client
 from lab.controllers.events import Recorder
 from lab.controllers.kubelet.logs import Logs
 from lab.controllers.world import World
+from lab.files import write_private
 from lab.git import Repository
 from lab.scenarios import Built, build
 
@@ -48,6 +51,7 @@ class Lab:
     scenario: str = "grafana-broken"
     kubeconfig: Path = Path(".phaseboard/lab/kubeconfig")
     port: int = 0
+    address: Address = field(default_factory=Address)
     speed: float = 1.0
     seed: int = 1
     against: Path | None = None
@@ -86,17 +90,23 @@ class Lab:
     async def _serve(self, built: Built) -> None:
         from lab.api.admin import seed
         from lab.api.server import ApiServer
+        from lab.api.store import Store
+        from lab.api.tls import create_tls
 
-        self._server = ApiServer(seed=self.seed)
+        store = Store(_first_version()) if self.scenario != "empty" else None
+        self._server = ApiServer(store, create_tls(self.address.certificate_hosts), seed=self.seed)
         try:
-            await self._server.start("127.0.0.1", self.port)
+            port = await self._server.start(self.address.bind, self.port)
         except OSError as error:
-            raise StartError(f"Port {self.port} is taken. Choose another with --port.") from error
+            raise StartError(
+                f"The lab cannot listen at {self.address.bind} port {self.port}: {error.strerror or error}. "
+                "Choose others with --host and --port."
+            ) from error
         if self.load:
             seed(self._server.core, built.objects)
-        self.url = self._server.base_url
-        self._server.write_kubeconfig(self.kubeconfig)
-        self._client = Client(self.url, ADMIN, self._server.ca_pem.decode())
+        self.url = url("https", self.address.name, port)
+        self._server.write_kubeconfig(self.kubeconfig, self.url)
+        self._client = Client(self._server.base_url, ADMIN, self._server.ca_pem.decode())
 
     async def _attach(self, path: Path) -> None:
         try:
@@ -106,8 +116,7 @@ class Lab:
             raise StartError(f"{path} is no kubeconfig with a token: {type(error).__name__} {error}.") from error
         self.url = server
         self._client = Client(server, token, ca)
-        self.kubeconfig.write_text(_with_viewer(config, token), encoding="utf-8")
-        self.kubeconfig.chmod(0o600)
+        write_private(self.kubeconfig, _with_viewer(config, token))
 
     async def _external(self) -> bool:
         """Whether the server has a controller manager of its own (it takes a lease, soon after the server's start)."""
@@ -165,9 +174,7 @@ class Lab:
                 client=self._client,
                 cache=self._cache,
                 recorder=Recorder(self._client),
-                repository=Repository(
-                    built.files, self.git or self.kubeconfig.with_name(self.kubeconfig.name + ".git")
-                ),
+                repository=self._repository(built),
                 speed=self.speed,
                 rng=random.Random(self.seed),
                 own_server=self._server is not None,
@@ -182,7 +189,10 @@ class Lab:
         """Git as a folder: the given one as it is, or one beside the kubeconfig, written anew."""
         if self.git:
             return Repository(built.files, self.git)
-        return Repository(built.files, self.kubeconfig.with_name(self.kubeconfig.name + ".git"), anew=True)
+        return Repository(built.files, self._beside(".git"), anew=True)
+
+    def _beside(self, ending: str) -> Path:
+        return self.kubeconfig.with_name(self.kubeconfig.name + ending)
 
     async def _open_services(self) -> None:
         from lab.services import Services
@@ -190,7 +200,9 @@ class Lab:
         assert self._cache is not None
         strike = self._strike if self._server is not None else None
         engine = "auto" if self.speed >= 1.0 else "embedded"  # a hurried lab (tests) starts no further programs
-        self._services = Services(self._cache, clock=lambda: datetime.now(UTC), engine=engine, before=strike)
+        self._services = Services(
+            self._cache, clock=lambda: datetime.now(UTC), engine=engine, before=strike, address=self.address
+        )
         if self._server is not None:
             self._server.services = self._services
         wanted = {"PORTAL_GRAFANA_URL": ("kube-prometheus-stack-grafana", "http-web")}
@@ -201,13 +213,11 @@ class Lab:
         for name, (service, port) in wanted.items():
             url = await self._services.start_listener("platform-monitoring", service, port)
             lines.append(f"{name}={url}")
-        token = self.kubeconfig.with_name(self.kubeconfig.name + ".grafana-token")
-        token.write_text(self._services.grafana_token + "\n", encoding="utf-8")
-        token.chmod(0o600)
+        token = self._beside(".grafana-token")
+        write_private(token, self._services.grafana_token + "\n")
         lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")
         lines.append(f"PORTAL_LAB_PROMETHEUS_ENGINE={self._services.engine}")
-        environment = self.kubeconfig.with_name(self.kubeconfig.name + ".env")
-        environment.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_private(self._beside(".env"), "\n".join(lines) + "\n")
 
     async def _strike(self, service: str, request: web.Request) -> None:
         """Injected faults at the services' own listeners, as at the service proxy."""
@@ -256,6 +266,14 @@ class Lab:
                     await asyncio.wait_for(part.stop(), 0.5)
         if self._client is not None:
             await self._client.close()
+
+
+def _first_version() -> int:
+    """Milliseconds of the clock: above every version of a lab that ran here before, which wrote more slowly than that.
+
+    So a client that followed the earlier one is told 410 and lists again, instead of waiting for versions to come.
+    """
+    return time.time_ns() // 1_000_000
 
 
 async def _load_logs(logs: Logs, known: dict[tuple[str, str, str], Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from lab.address import Address, url
 from lab.api import admin, bootstrap, discovery, errors, proxy, reviews, subresources, watching
 from lab.api.auth import ANONYMOUS, Tokens, User, service_account_user
 from lab.api.errors import ApiError
@@ -74,7 +75,7 @@ class ApiServer:
         self.core.services = backend
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Listen; returns the port. Raises OSError when it is taken."""
+        """Listen; returns the port. Raises OSError when the address is taken or not this machine's."""
         if not list(self.core.store):
             bootstrap.load(self.core.store, self.core.registry, self.core.rng, self.core.objects.now())
         self._housekeeping = asyncio.create_task(Housekeeping(self.core, self.ca_pem).run())
@@ -86,7 +87,7 @@ class ApiServer:
         site = web.TCPSite(self._runner, host, port, ssl_context=self._tls.server_context(), backlog=512)
         await site.start()
         bound: int = self._runner.addresses[0][1]
-        self.base_url = f"https://{host}:{bound}"
+        self.base_url = url("https", Address(host).local, bound)
         return bound
 
     async def stop(self) -> None:
@@ -96,9 +97,12 @@ class ApiServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def write_kubeconfig(self, path: Path) -> None:
-        """Contexts `admin` (current) and `viewer` of the default tokens, with the CA embedded."""
-        write_kubeconfig(path, self.base_url, self.ca_pem, {"admin": "tok-admin", "viewer": "tok-view"})
+    def write_kubeconfig(self, path: Path, address: str = "") -> None:
+        """Contexts `admin` (current) and `viewer` of the default tokens, with the CA embedded.
+
+        `address` is the URL to write when clients come by another name than `base_url`.
+        """
+        write_kubeconfig(path, address or self.base_url, self.ca_pem, {"admin": "tok-admin", "viewer": "tok-view"})
 
     # -- one request
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
-import os
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lab.files import write_private
 
 _VALID = timedelta(days=30)
 
@@ -121,9 +122,4 @@ def kubeconfig(base_url: str, ca_pem: bytes, tokens: dict[str, str]) -> str:
 def write_kubeconfig(path: Path, base_url: str, ca_pem: bytes, tokens: dict[str, str]) -> None:
     """Write `kubeconfig(...)` so that only its owner can read it, and never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(kubeconfig(base_url, ca_pem, tokens))
-    fresh.replace(path)
+    write_private(path, kubeconfig(base_url, ca_pem, tokens))

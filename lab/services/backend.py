@@ -15,6 +15,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from lab.address import Address
 from lab.controllers import meta
 from lab.controllers.kubelet.behaviour import split_image
 from lab.controllers.rights import View
@@ -45,17 +46,24 @@ class Services:
 
     `clock` gives the time as datetime; `engine` is `auto` (Debian's Prometheus when it is on PATH), `debian` or
     `embedded`. `before(service, request)` may delay or refuse a request at an own listener (fault injection).
+    Own listeners bind and call themselves as `address` says.
     """
 
     def __init__(
-        self, cache: View, *, clock: Callable[[], datetime], engine: str = "auto", before: Before | None = None
+        self,
+        cache: View,
+        *,
+        clock: Callable[[], datetime],
+        engine: str = "auto",
+        before: Before | None = None,
+        address: Address | None = None,
     ) -> None:
         self._cache = cache
         self._now: Callable[[], float] = lambda: clock().timestamp()
         self.cluster = Cluster(cache)
         self.engine = resolve(engine)
         self.grafana_token = f"glsa_{secrets.token_urlsafe(24)}"
-        self._before = before
+        self._before, self._address = before, address
         self._grafana = GrafanaApi(self.cluster, self.grafana_token)
         self._databases: dict[str, Database] = {}
         self._alerting: dict[str, AlertState] = {}
@@ -101,7 +109,7 @@ class Services:
         return text(f"the lab has no program for {repository}\n", 404)
 
     async def start_listener(self, namespace: str, service: str, port_name: str) -> str:
-        """The URL of a loopback listener that is the Service: refused while nothing is ready behind it."""
+        """The URL of an own listener that is the Service: refused while nothing is ready behind it."""
 
         async def answered(http: web.Request) -> web.StreamResponse:
             if self._before is not None:
@@ -122,7 +130,7 @@ class Services:
             return bool(self.cluster.backends(namespace, service, port_name))
 
         self._debian()
-        listener = Listener(open_now, answered)
+        listener = Listener(open_now, answered, self._address)
         self._listeners.append(listener)
         return await listener.start()
 

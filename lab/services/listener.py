@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from lab.address import Address, url
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CHECK_SECONDS = 0.1
 
@@ -19,8 +21,8 @@ _CHECK_SECONDS = 0.1
 class Listener:
     """See the module. Call `start` once, `stop` at the end."""
 
-    def __init__(self, open_now: Callable[[], bool], handler: Handler) -> None:
-        self._open_now, self._handler = open_now, handler
+    def __init__(self, open_now: Callable[[], bool], handler: Handler, address: Address | None = None) -> None:
+        self._open_now, self._handler, self._address = open_now, handler, address or Address()
         self._socket: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
@@ -28,7 +30,7 @@ class Listener:
         self.port = 0
 
     async def start(self) -> str:
-        """Bind to a port of the OS's choice on loopback; the URL. Listens at once when something is ready."""
+        """Bind to a port of the OS's choice; the URL. Listens at once when something is ready. Raises OSError."""
         self._bind()
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._handler)
@@ -36,7 +38,7 @@ class Listener:
         await self._runner.setup()
         await self._adjust()
         self._task = asyncio.create_task(self._watch())
-        return f"http://127.0.0.1:{self.port}"
+        return url("http", self._address.name, self.port)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -48,9 +50,10 @@ class Listener:
             self._socket.close()
 
     def _bind(self) -> None:
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        host = self._address.bind
+        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(("127.0.0.1", self.port))
+        made.bind((host, self.port))
         self.port = int(made.getsockname()[1])
         self._socket = made
 

@@ -26,23 +26,24 @@ _SPEED = "0.05"
 class RunningLab:
     """`python -m lab` with one scenario. Everything asked goes over HTTPS as an ordinary client would."""
 
-    def __init__(self, scenario: str, folder: Path, *more: str) -> None:
+    def __init__(self, scenario: str, folder: Path, *more: str, cwd: Path | None = None) -> None:
         self.kubeconfig = folder / "kubeconfig"
         environment = {key: value for key, value in os.environ.items() if key != "DJANGO_DEBUG"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lab", "--scenario", scenario, "--kubeconfig", str(self.kubeconfig),
              "--speed", _SPEED, *more],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd,
         )  # fmt: skip
         assert self.process.stdout
         self.ready_line = self.process.stdout.readline()
-        assert self.ready_line.startswith("lab ready: "), self.process.communicate()[1]
+        if not self.ready_line.startswith("lab ready: "):
+            raise AssertionError(self.process.communicate()[1])
         config = yaml.safe_load(self.kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
-        ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self.ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self.http = httpx.Client(
             base_url=cluster["server"],
-            verify=ssl.create_default_context(cadata=ca),
+            verify=ssl.create_default_context(cadata=self.ca),
             headers={"Authorization": "Bearer tok-admin", "User-Agent": "a-person/1"},
             trust_env=False,
         )
@@ -115,6 +116,11 @@ class RunningLab:
         )
         assert run.returncode == 0, run.stderr
         return run.stdout
+
+
+def environment_of(lab: RunningLab) -> dict[str, str]:
+    """What the lab wrote for the portal beside its kubeconfig."""
+    return dict(line.split("=", 1) for line in Path(f"{lab.kubeconfig}.env").read_text().splitlines())
 
 
 def healthy(app: Any) -> bool:

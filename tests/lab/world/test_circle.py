@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.lab.world.running import APPLICATION, GRAFANA, MONITORING, RunningLab, healthy, phase
+from tests.lab.world.running import APPLICATION, GRAFANA, MONITORING, RunningLab, environment_of, healthy, phase
 
 pytestmark = pytest.mark.lab
 DEPLOYMENT = {
@@ -42,7 +42,7 @@ def test_the_lab_says_in_one_line_that_it_is_ready_and_where_its_services_are(tm
     lab = RunningLab("grafana-broken", tmp_path)
     try:
         assert f"scenario=grafana-broken kubeconfig={lab.kubeconfig}" in lab.ready_line
-        environment = dict(line.split("=", 1) for line in Path(f"{lab.kubeconfig}.env").read_text().splitlines())
+        environment = environment_of(lab)
         assert Path(environment["PORTAL_GRAFANA_TOKEN_FILE"]).read_text().startswith("glsa_")
         assert environment["PORTAL_LAB_PROMETHEUS_ENGINE"] in ("debian", "embedded")
     finally:
@@ -294,7 +294,7 @@ def test_a_load_balancer_service_gets_the_address_it_asks_for_or_the_next_free_o
 
 
 def test_grafanas_listener_refuses_connections_until_grafana_is_ready(broken: RunningLab) -> None:
-    environment = dict(line.split("=", 1) for line in Path(f"{broken.kubeconfig}.env").read_text().splitlines())
+    environment = environment_of(broken)
     url = environment["PORTAL_GRAFANA_URL"] + "/api/health"
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
