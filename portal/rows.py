@@ -10,7 +10,7 @@ is drawn for pages that do not show it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,15 +21,17 @@ from django.utils.safestring import mark_safe
 
 from common.clock import now
 from deployments.states import RunState
+from monitoring.models import Component, Source
+from monitoring.selectors import STALE, Reading
 from portal.accounts.access import may
 from portal.accounts.roles import Role
 from portal.checklists.models import Item, Phase, Project
-from portal.checklists.selectors import State, item_page, load, page_of
+from portal.checklists.selectors import State, fetch, item_page, load, page_of
 from portal.checklists.selectors.board import DAYS, headline, held_back, needs_you, note
 from portal.checklists.selectors.phase import card, current
-from portal.checklists.selectors.shapes import ItemRow, PhaseCard, RunRow
-from portal.checklists.selectors.status import components, source_rows
-from portal.views import deploy, remedies
+from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
+from portal.checklists.selectors.status import component_facts, components, source_rows
+from portal.views import deploy, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 from portal.words import QUIET
 
@@ -51,6 +53,7 @@ _NEEDS = {
     "runs": "deployments.view_run",
     "running": "deployments.view_run",
     "plan": "deployments.make_plan",
+    "draft": "checklists.view_board",
 }
 #: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
 _ALSO = {
@@ -120,6 +123,7 @@ class Batch:
     role: Role
     at: datetime
     _states: dict[int, State] = field(default_factory=dict)
+    _bound: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
 
     def render(self, topic: str) -> list[str]:
         """The fragments of one topic."""
@@ -141,6 +145,7 @@ class Batch:
             "runs": self._runs,
             "running": self._running,
             "plan": self._plan,
+            "draft": self._draft,
         }.get(kind)
         drawn = draw(name) if draw is not None else {}
         return [partial(target, html, _SWAPS.get(target, "outerMorph")) for target, html in drawn.items()]
@@ -158,7 +163,7 @@ class Batch:
         if kind in ("source", "connection"):
             return next((row.falls_due for row in self._sources(name)), None)
         if kind in ("component", "status"):
-            return next((row.falls_due for row in self._components(_number(name), 1)), None)
+            return self._component_due(_number(name))
         return None
 
     def state(self, project_id: int) -> State:
@@ -166,6 +171,13 @@ class Batch:
         if project_id not in self._states:
             self._states[project_id] = load(Project.objects.get(pk=project_id), self.at)
         return self._states[project_id]
+
+    def readings(self, cluster: str) -> Mapping[int, Reading]:
+        """What every check of a cluster reads."""
+        state = self._shown()
+        if state is not None and state.project.cluster == cluster:
+            return state.readings
+        return fetch.readings(cluster, self.at).by_check
 
     # -- items -------------------------------------------------------------------------------------------------
 
@@ -277,9 +289,7 @@ class Batch:
 
     # -- sources and components --------------------------------------------------------------------------------
 
-    def _sources(self, name: str) -> list[Any]:
-        from monitoring.models import Source
-
+    def _sources(self, name: str) -> list[SourceRow]:
         cluster, _, source = name.partition("/")
         rows = list(Source.objects.filter(cluster=cluster, name=source))
         return [row for row in source_rows(cluster, rows, self.at) if row.name == source] if rows else []
@@ -290,15 +300,19 @@ class Batch:
     def _connection(self, name: str) -> dict[str, str]:
         return {f"connection-{row.name}": _html("connection", source=row) for row in self._sources(name)}
 
-    def _components(self, pk: int, days: int) -> Iterable[Any]:
-        from monitoring.models import Component
-        from monitoring.selectors import readings
-
-        row = Component.objects.filter(pk=pk).first()
-        if row is None:
+    def _components(self, pk: int, days: int) -> Iterable[ComponentRow]:
+        cluster = Component.objects.filter(pk=pk).values_list("cluster", flat=True).first()
+        if cluster is None:
             return ()
-        read = readings(row.checks.values_list("pk", flat=True), self.at)
-        return components(row.cluster, read, days, self.at, ids=[pk])
+        return components(component_facts(cluster, days, self.at, [pk]), self.readings(cluster), days, self.at)
+
+    def _component_due(self, pk: int) -> datetime | None:
+        if not self._bound:
+            for component, cluster, check in Component.objects.values_list("pk", "cluster", "checks"):
+                self._bound.setdefault(component, []).append((cluster, check))
+        read = [self.readings(cluster).get(check) for cluster, check in self._bound.get(pk, ())]
+        ahead = [each.stale_at for each in read if each and each.stale_at and each.word != STALE]
+        return min(ahead, default=None)
 
     def _component(self, name: str) -> dict[str, str]:
         found = self._components(_number(name), DAYS)
@@ -340,6 +354,10 @@ class Batch:
         if wish is None:
             return {}
         return {f"plan-request-{wish['wish']['id']}": _html("plan_request_state", **wish)}
+
+    def _draft(self, name: str) -> dict[str, str]:
+        found = reports.draft_context(_number(name))
+        return {f"draft-{name}": _html("draft", **found)} if found is not None else {}
 
 
 def _number(name: str) -> int:

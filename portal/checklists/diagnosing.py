@@ -1,4 +1,4 @@
-"""Finds out why items are not proven, beside the observer, and stores it for the pages.
+"""Finds out why items are not proven, beside the observer, and stores it for the pages; judges uploaded reports too.
 
 One collection serves every item that is due: its open stretch is new, or its diagnosis is a minute old. Errors of the
 cluster or the database cost one round, never the thread; what could not be read gives no finding, never a wrong one.
@@ -21,6 +21,7 @@ from common.publish import publish
 from integrations.errors import SourceError
 from monitoring import collect, diagnosis
 from monitoring.snapshot import Need, Snapshot
+from portal.checklists.importing import drafts
 from portal.checklists.models import Diagnosis, ItemSpan
 from portal.checklists.subjects import subject_of
 from portal.checklists.words import ItemWord
@@ -47,6 +48,7 @@ class Diagnostician:
             try:
                 close_old_connections()
                 self.look()
+                drafts.judge_open(self._readers, clock.now())
             except (SourceError, DatabaseError) as error:
                 log.warning("no diagnosis this round: %s", error)
 

@@ -236,3 +236,21 @@ class Diagnosis(models.Model):
 
     def __str__(self) -> str:
         return f"{self.item_id} {self.at:%F %T}"
+
+
+class ReportDraft(models.Model):
+    """A report looked at before it is imported. Its claims are judged beside the observer; nothing else is kept."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="drafts")
+    markdown = models.TextField()
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    made_at = models.DateTimeField()
+    #: ``Preview.to_json()``: by the stored evidence at first, by the cluster once ``judged_at`` is set
+    understood = models.JSONField(default=dict)
+    judged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["made_at"], name="checklists_draft_open", condition=models.Q(judged_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.made_at:%F %T}"

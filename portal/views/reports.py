@@ -1,23 +1,24 @@
 """Reports: the list, one report as it was imported, and importing one (preview, then accept).
 
-Without a cluster connection claims are judged by the stored evidence; a claim nobody checks is *not checkable*.
+A draft shows the claims judged by the stored evidence at once, and by the cluster when the observer's side has read it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
-from common.clock import now
-from portal.accounts.access import READ, WRITE, forbidden, lowest, may, member, requires, role
+from portal.accounts.access import READ, WRITE, lowest, may, member, requires, role
 from portal.checklists import importing
-from portal.checklists.models import Report
+from portal.checklists.importing import drafts
+from portal.checklists.models import Report, ReportDraft
 from portal.views.common import project, see_other
 
 _MATCH = {"key": "already an item", "title": "already an item", "proposed": "new"}
@@ -52,25 +53,44 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
 
 @requires("checklists.view_board", (*READ, *WRITE))
 def import_report(request: HttpRequest) -> HttpResponse:
-    """``/reports/import/``: upload or paste, read what was understood, accept. Only *accept* writes."""
-    accepting = request.POST.get("step") == "accept"
-    if accepting and not may(role(request), _MANAGE):
-        return forbidden(request, _MANAGE)
-    context: dict[str, Any] = {"can_accept": may(role(request), _MANAGE), "accept_role": lowest(_MANAGE)}
+    """``/reports/import/``: upload or paste. Writes a draft, nothing of the project."""
     if request.method != "POST":
-        return render(request, "pages/report_import.html", context)
+        return render(request, "pages/report_import.html", {})
     try:
-        markdown = _markdown(request)
-        found = importing.preview(markdown, project(), None, now())
-        if accepting:
-            row = importing.accept(found, member(request))
-            messages.success(request, "The report is imported.", extra_tags="verified")
-            return see_other(reverse("report", args=(row.pk,)))
+        draft = drafts.make(project(), _markdown(request), member(request))
     except importing.ReportError as error:
-        context |= {"sentence": str(error), "markdown": request.POST.get("markdown", "")}
+        context = {"sentence": str(error), "markdown": request.POST.get("markdown", "")}
         return render(request, "pages/report_import.html", context, status=422)
-    context |= {"found": _found(found.to_json()), "markdown": markdown, "again": found.already_imported}
-    return render(request, "pages/report_import.html", context)
+    return see_other(reverse("report-draft", args=(draft.pk,)))
+
+
+@requires("checklists.view_board")
+def report_draft(request: HttpRequest, pk: int) -> HttpResponse:
+    """``/reports/import/<id>/``: what was understood, with the cluster's verdicts as they come. Accepting is a POST."""
+    context = draft_context(pk)
+    if context is None:
+        raise Http404("There is no such draft; drafts are forgotten after a day.")
+    context |= {"can_accept": may(role(request), _MANAGE), "accept_role": lowest(_MANAGE), "topics": [f"draft:{pk}"]}
+    return render(request, "pages/report_draft.html", context)
+
+
+def draft_context(pk: int) -> dict[str, Any] | None:
+    """What the live part of a draft's page shows."""
+    draft = ReportDraft.objects.filter(pk=pk).select_related("project").first()
+    if draft is None:
+        return None
+    digest = hashlib.sha256(draft.markdown.encode()).hexdigest()
+    again = Report.objects.filter(project=draft.project, digest=digest).exists()
+    return {"draft": draft, "found": _found(draft.understood), "again": again}
+
+
+@requires(_MANAGE, WRITE)
+def accept_draft(request: HttpRequest, pk: int) -> HttpResponse:
+    """Import a draft, with the verdicts that were shown."""
+    draft = get_object_or_404(ReportDraft.objects.select_related("project"), pk=pk)
+    row = drafts.accept(draft, member(request))
+    messages.success(request, "The report is imported.", extra_tags="verified")
+    return see_other(reverse("report", args=(row.pk,)))
 
 
 def _markdown(request: HttpRequest) -> str:
@@ -78,7 +98,7 @@ def _markdown(request: HttpRequest) -> str:
     upload = request.FILES.get("file")
     if upload is not None:
         if (upload.size or 0) > importing.MAX_BYTES:
-            raise importing.ReportError(f"The file is larger than {importing.MAX_BYTES // 1_000_000} MB.")
+            raise importing.ReportError(f"The file is larger than {importing.MAX_BYTES // 1024 // 1024} MB.")
         return importing.decode(upload.read())
     text = request.POST.get("markdown", "")
     if not text.strip():

@@ -36,6 +36,8 @@ def address(name: str) -> str:
         "action-plan": ("repair-grafana-in-place",),
         "plan-request": ("0" * 26,),
         "report": (999,),
+        "report-draft": (999,),
+        "report-accept": (999,),
     }
     if name.startswith("item"):
         return reverse(name, args=(Item.objects.get(key="grafana-deployed").pk,))

@@ -11,7 +11,7 @@ from django.test import Client
 from deployments.models import PlanRequest
 from deployments.states import RequestState, RunState
 from portal.accounts.roles import Role
-from portal.checklists.models import Item, Project, Report
+from portal.checklists.models import Item, Project, Report, ReportDraft
 from tests.pages import world
 from tests.pages.conftest import ClientFor
 from tests.pages.plans import HOSTILE, make_plan, make_run
@@ -208,25 +208,48 @@ def test_an_action_that_is_no_remedy_of_the_item_is_not_planned(client_for: Clie
     assert not PlanRequest.objects.exists()
 
 
-def test_a_report_is_previewed_without_writing_and_accepted_once(client_for: ClientFor) -> None:
+def test_a_report_is_previewed_without_importing_and_accepted_once(client_for: ClientFor) -> None:
     markdown = "# Progress\n\n## Phase 2: Platform Services\n\n- [ ] Resolve Grafana deployment\n- [ ] Buy a cake\n"
     client = client_for(Role.ADMIN)
     before = Item.objects.count()
-    page = client.post("/reports/import/", {"markdown": markdown, "step": "preview"}).content.decode()
+    draft = client.post("/reports/import/", {"markdown": markdown})["Location"]
+    page = text(client, draft)
     assert "Buy a cake" in page
+    assert "the cluster is being asked" in page
     assert not Report.objects.exists()
     assert Item.objects.count() == before
     for _ in range(2):
-        assert client.post("/reports/import/", {"markdown": markdown, "step": "accept"}).status_code == 303
+        assert client.post(f"{draft}accept/").status_code == 303
     assert Report.objects.count() == 1
     assert "Buy a cake" in text(client, f"/reports/{Report.objects.get().pk}/")
+    assert "imported already" in text(client, draft)
+
+
+def test_a_draft_is_judged_by_the_cluster_and_imported_with_those_verdicts(
+    client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from common.clock import now
+    from monitoring.snapshot import Snapshot
+    from portal.checklists.importing import drafts
+
+    client = client_for(Role.ADMIN)
+    draft = client.post("/reports/import/", {"markdown": "# A\n\n- Retention: 15 days\n- [ ] b\n"})["Location"]
+    monkeypatch.setattr("monitoring.collect.once", lambda *_: Snapshot("is-platform", now()))
+    readers: Any = type("Readers", (), {"cluster": "is-platform"})()
+    assert drafts.judge_open(readers, now()) == 1
+    assert drafts.judge_open(readers, now()) == 0
+    row = ReportDraft.objects.get()
+    assert row.judged_at is not None
+    assert "Judged by the cluster" in text(client, draft)
+    client.post(f"{draft}accept/")
+    assert Report.objects.get().understood["claims"] == row.understood["claims"]
 
 
 def test_only_who_manages_the_project_may_accept_a_report(client_for: ClientFor) -> None:
     client = client_for(Role.OPERATOR)
-    page = client.post("/reports/import/", {"markdown": "# A\n\n- [ ] b\n", "step": "preview"}).content.decode()
-    assert "needs role admin" in page
-    assert client.post("/reports/import/", {"markdown": "# A\n\n- [ ] b\n", "step": "accept"}).status_code == 403
+    draft = client.post("/reports/import/", {"markdown": "# A\n\n- [ ] b\n"})["Location"]
+    assert "needs role admin" in text(client, draft)
+    assert client.post(f"{draft}accept/").status_code == 403
     assert not Report.objects.exists()
 
 
