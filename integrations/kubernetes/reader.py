@@ -92,6 +92,9 @@ class Stream:
         size = 0
         try:
             for chunk in self._response.stream(65536, decode_content=True):
+                if not rest and len(chunk) > 1 and chunk.find(b"\n") == len(chunk) - 1:
+                    yield [chunk]  # one event, as servers send them: nothing to take apart
+                    continue
                 *lines, tail = chunk.split(b"\n")
                 if lines and rest:
                     lines[0] = b"".join((*rest, lines[0]))
