@@ -46,15 +46,16 @@ def test_a_database_that_no_service_leads_to_fails_the_health_of_a_listening_gra
 
 
 def test_datasources_come_from_the_file_that_the_container_mounts(healthy: Desk) -> None:
-    (found,) = get(healthy, "/api/datasources")[1]
+    found, second = get(healthy, "/api/datasources")[1]
     assert (found["type"], found["isDefault"], found["readOnly"]) == ("prometheus", True, True)
+    assert (second["type"], second["uid"], second["isDefault"]) == ("alertmanager", "alertmanager", False)
     assert get(healthy, f"/api/datasources/uid/{found['uid']}")[1]["name"] == found["name"]
     status, health = get(healthy, f"/api/datasources/uid/{found['uid']}/health")
     assert (status, health["status"]) == (200, "OK")
 
 
 def test_a_datasource_whose_service_has_no_endpoint_is_not_healthy(healthy: Desk) -> None:
-    (found,) = get(healthy, "/api/datasources")[1]
+    found = get(healthy, "/api/datasources/uid/prometheus")[1]
     for piece in healthy.store.list("endpointslices.discovery.k8s.io", MONITORING):
         if piece["metadata"]["labels"]["kubernetes.io/service-name"] == "kube-prometheus-stack-prometheus":
             healthy.store.remove("endpointslices.discovery.k8s.io", MONITORING, piece["metadata"]["name"])
@@ -64,13 +65,13 @@ def test_a_datasource_whose_service_has_no_endpoint_is_not_healthy(healthy: Desk
 
 
 def test_a_datasource_can_be_added_once(healthy: Desk) -> None:
-    made = {"name": "Alertmanager", "uid": "alertmanager", "type": "alertmanager", "url": "http://a.b:9093"}
+    made = {"name": "Loki", "uid": "loki", "type": "loki", "url": "http://a.b:3100"}
     secret = made | {"secureJsonData": {"password": "hunter2"}}
     status, body = healthy.ask("grafana", "POST", "/api/datasources", secret, **bearer(healthy))
     assert (status, body["message"]) == (200, "Datasource added")
     assert healthy.ask("grafana", "POST", "/api/datasources", secret, **bearer(healthy))[0] == 409
     listed = get(healthy, "/api/datasources")[1]
-    assert [each["uid"] for each in listed][-1] == "alertmanager"
+    assert [each["uid"] for each in listed][-1] == "loki"
     assert "hunter2" not in json.dumps(listed)
 
 

@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.controllers import meta
+from lab.git.repository import shipped_files
 from lab.scenarios import NAMES, Built, build
+from lab.scenarios.world import MONITORING_FILE
 
 NOW = datetime(2025, 11, 23, 13, 52, tzinfo=UTC)
 WHERE = "platform-monitoring"
@@ -138,6 +141,23 @@ def test_all_applications_are_well_in_the_healthy_world(worlds: dict[str, Built]
     }
     assert set(words) == {"root-app", "infrastructure", "platform-services", "kube-prometheus-stack"}
     assert set(words.values()) == {("Synced", "Healthy")}
+
+
+def test_only_the_healthy_world_departs_from_the_teams_values_by_an_alertmanager_datasource(
+    worlds: dict[str, Built],
+) -> None:
+    team = shipped_files()[MONITORING_FILE]
+    assert worlds["grafana-broken"].files[MONITORING_FILE] == team
+    changed = worlds["healthy"].files[MONITORING_FILE]
+    assert [line for line in team.splitlines() if line not in changed.splitlines()] == []
+
+    def sources(world: Built) -> list[tuple[str, str, bool]]:
+        values = one(world, "Application", "kube-prometheus-stack")["spec"]["source"]["helm"]["values"]
+        found = yaml.safe_load(values)["grafana"]["datasources"]["datasources.yaml"]["datasources"]
+        return [(each["type"], each["uid"], each.get("isDefault", False)) for each in found]
+
+    assert sources(worlds["grafana-broken"]) == [("prometheus", "prometheus", True)]
+    assert sources(worlds["healthy"]) == [("prometheus", "prometheus", True), ("alertmanager", "alertmanager", False)]
 
 
 def test_two_default_datasources_leave_grafana_in_a_crash_loop_with_the_cause_in_its_log(
