@@ -31,9 +31,9 @@ from portal.checklists.selectors.board import DAYS, headline, held_back, needs_y
 from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
 from portal.checklists.selectors.status import component_facts, components, source_rows
+from portal.templatetags.drawn import drawn
 from portal.views import deploy, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
-from portal.words import QUIET
 
 #: what a role must have to hear of a kind of topic
 _NEEDS = {
@@ -189,11 +189,11 @@ class Batch:
 
     def _item(self, name: str) -> dict[str, str]:
         row = self._row(name)
-        return {f"item-{row.id}": _html("item_row", row=row, quiet=QUIET)} if row is not None else {}
+        return {f"item-{row.id}": drawn("item_row", row)} if row is not None else {}
 
     def _hold(self, name: str) -> dict[str, str]:
         row = self._row(name)
-        return {f"hold-{row.id}": _html("hold_row", row=row)} if row is not None else {}
+        return {f"hold-{row.id}": drawn("hold_row", row)} if row is not None else {}
 
     def _item_page(self, name: str) -> dict[str, str]:
         item = Item.objects.select_related("project", "phase").filter(pk=_number(name), retired=False).first()
@@ -316,11 +316,11 @@ class Batch:
 
     def _component(self, name: str) -> dict[str, str]:
         found = self._components(_number(name), DAYS)
-        return {f"component-{row.id}": _html("component_row", row=row) for row in found}
+        return {f"component-{row.id}": drawn("component_row", row) for row in found}
 
     def _status(self, name: str) -> dict[str, str]:
         found = self._components(_number(name), STATUS_DAYS)
-        return {f"status-{row.id}": _html("status_row", row=row) for row in found}
+        return {f"status-{row.id}": drawn("status_row", row) for row in found}
 
     # -- runs and plans ----------------------------------------------------------------------------------------
 

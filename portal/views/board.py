@@ -128,7 +128,7 @@ def phase(request: HttpRequest, number: int, key: str) -> HttpResponse:
         "any_row": bool(lists[show]),
         "filtered": show != "all",
         "views": views,
-        "quiet": QUIET,
+        "list_key": f"mine:{member(request).pk}" if show == "mine" else show,
         "people": any(row.owner or row.due_on for row in page.rows),
         "verify_url": reverse("phase-verify", args=(number, key)),
         "topics": [f"phase:{page.phase.id}", *(f"item:{row.id}" for row in page.rows)],

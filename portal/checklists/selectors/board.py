@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from deployments.states import RunState
 from portal.checklists.models import Project
 from portal.checklists.selectors.derive import roots
-from portal.checklists.selectors.load import State, load
+from portal.checklists.selectors.load import State, load, revisions
 from portal.checklists.selectors.phase import card, current, parts
 from portal.checklists.selectors.shapes import (
     Board,
@@ -18,7 +19,7 @@ from portal.checklists.selectors.shapes import (
     NeedsYou,
     PhaseCard,
 )
-from portal.checklists.selectors.status import components, source_rows
+from portal.checklists.selectors.status import ComponentFacts, component_facts, components, source_rows
 from portal.checklists.words import CANNOT_TELL, NOT_MET, PROVEN, RANK, ItemWord
 
 DAYS = 30
@@ -32,14 +33,40 @@ _CALLED_OUT = (
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    state: State
+    facts: ComponentFacts
+    board: Board
+
+
+#: the last board of a project, by its id
+_kept: dict[int, _Kept] = {}
+_KEPT_PROJECTS = 16
+
+
 def board(project: Project, now: datetime) -> Board:
-    """The overview of a project, in a fixed number of queries."""
+    """The overview of a project, in a fixed number of queries; the same object while nothing in it has changed."""
     state = load(project, now)
+    facts = component_facts(project.cluster, DAYS, now)
+    kept = _kept.get(project.pk)
+    if kept is not None and kept.state is state and kept.facts == facts:
+        due = kept.board.falls_due
+        if due is None or now < due:
+            return kept.board
+    found = _board(state, facts, now)
+    if len(_kept) >= _KEPT_PROJECTS:
+        _kept.clear()
+    _kept[project.pk] = _Kept(state, facts, found)
+    return found
+
+
+def _board(state: State, facts: ComponentFacts, now: datetime) -> Board:
     at = current(state)
     cards = tuple(card(state, phase, at) for phase in state.phases)
     held = held_back(state, at)
-    shown = components(project.cluster, state.readings, DAYS, now)
-    sources = source_rows(project.cluster, state.sources, now)
+    shown = components(facts, state.readings, DAYS, now)
+    sources = source_rows(state.project.cluster, state.sources, now)
     due = [row.falls_due for rows in (state.rows.values(), shown, sources) for row in rows if row.falls_due]
     return Board(
         project=state.ref,
@@ -53,6 +80,7 @@ def board(project: Project, now: datetime) -> Board:
         components=shown,
         days=DAYS,
         falls_due=min(due, default=None),
+        revision=next(revisions),
     )
 
 

@@ -23,7 +23,8 @@ from portal.checklists.selectors.fetch import ItemRecord
 from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
 from portal.checklists.words import PROVEN, ItemWord
 
-_revisions = itertools.count(1)
+#: numbers for what was derived together, for caches of what is drawn from it
+revisions = itertools.count(1)
 _EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -44,7 +45,7 @@ class State:
     runs: list[RunRow] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
     until: datetime = _EVER
-    revision: int = field(default_factory=lambda: next(_revisions))
+    revision: int = field(default_factory=lambda: next(revisions))
 
     @property
     def ref(self) -> ProjectRef:

@@ -45,6 +45,7 @@ def page_of(state: State, phase_id: int) -> PhasePage:
         groups=groups(state, rows),
         rows=tuple(rows),
         needs_you=sum(row.word is ItemWord.WAITING_FOR_APPROVAL for row in rows),
+        revision=state.revision,
     )
 
 

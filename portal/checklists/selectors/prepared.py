@@ -47,7 +47,7 @@ def prepared(build: Callable[P, QuerySet[Any, Any]]) -> Callable[P, Prepared]:
     def made(*args: P.args, **kwargs: P.kwargs) -> Prepared:
         return Prepared(build(*args, **kwargs))
 
-    return lru_cache(maxsize=64)(made)  # type: ignore[return-value]
+    return lru_cache(maxsize=256)(made)  # type: ignore[return-value]
 
 
 def all_of(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:

@@ -302,6 +302,8 @@ class Board:
     components: tuple[ComponentRow, ...]
     days: int
     falls_due: datetime | None
+    #: its own within this process; a board that has the same is the same
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,8 @@ class PhasePage:
     groups: tuple[Group, ...]
     rows: tuple[ItemRow, ...]
     needs_you: int
+    #: of the state it was made from
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from django.db.models import QuerySet
 
 from monitoring.models import Component, Source
 from monitoring.selectors import Reading, source_reading
 from portal.checklists.selectors import fetch
+from portal.checklists.selectors.prepared import Raw, prepared
 from portal.checklists.selectors.shapes import ComponentRow, Headline, Part, SourceRow, StatusPage
-from portal.checklists.selectors.strips import History, Stretch, history, strip
+from portal.checklists.selectors.strips import History, Stretch, history, strip, until
 from portal.checklists.words import CANNOT_TELL, NOT_MET, RANK, ROLL_UP, ItemWord, worst
 
 #: what is read, in the order in which it is shown
@@ -28,7 +32,7 @@ _WORD = {"live": ItemWord.VERIFIED, "stale": ItemWord.STALE}
 def status_page(cluster: str, now: datetime, days: int = 90) -> StatusPage:
     """Every component and source of a cluster."""
     found = fetch.readings(cluster, now)
-    rows = components(cluster, found.by_check, days, now)
+    rows = components(component_facts(cluster, days, now), found.by_check, days, now)
     oldest = min((row.observed_at for row in rows if row.observed_at is not None), default=None)
     return StatusPage(
         cluster=cluster,
@@ -84,23 +88,41 @@ def _source_row(cluster: str, name: str, source: Source | None, now: datetime) -
     )
 
 
-def components(
-    cluster: str, readings: Mapping[int, Reading], days: int, now: datetime, ids: Sequence[int] | None = None
-) -> tuple[ComponentRow, ...]:
-    """The components of a cluster (or these) with their strips: two queries."""
-    columns = ("id", "key", "title", "group", "detail", "checks")
+@dataclass(frozen=True, slots=True)
+class ComponentFacts:
+    """What the rows of components follow from besides readings. Equal facts, equal rows."""
+
+    rows: Raw
+    history: History
+    #: up to when their shares are counted
+    until: datetime
+
+
+def component_facts(cluster: str, days: int, now: datetime, ids: Sequence[int] = ()) -> ComponentFacts:
+    """The facts of the components of a cluster, or of these: two queries."""
+    rows = _components(cluster, tuple(ids)).raw()
+    found = history(cluster, (row[-1] for row in rows if row[-1] is not None), days, now)
+    return ComponentFacts(rows, found, until(found, now))
+
+
+@prepared
+def _components(cluster: str, ids: tuple[int, ...]) -> QuerySet[Component, Any]:
     rows = Component.objects.filter(cluster=cluster).order_by("position", "pk", "checks")
-    if ids is not None:
-        rows = rows.filter(pk__in=ids)
+    rows = rows.filter(pk__in=ids) if ids else rows
+    return rows.values_list("id", "key", "title", "group", "detail", "checks")
+
+
+def components(
+    facts: ComponentFacts, readings: Mapping[int, Reading], days: int, now: datetime
+) -> tuple[ComponentRow, ...]:
+    """The components' rows with their strips."""
     grouped: dict[int, tuple[tuple[Any, ...], list[Reading]]] = {}
-    for row in rows.values_list(*columns):
+    for row in facts.rows:
         own = grouped.setdefault(row[0], (row, []))[1]
         if row[5] in readings:
             own.append(readings[row[5]])
-    used = {reading.check_id for _, own in grouped.values() for reading in own}
-    found = history(cluster, used, days, now)
     nodes = _node_count(readings)
-    return tuple(_component(row, own, found, days, now, nodes) for row, own in grouped.values())
+    return tuple(_component(row, own, facts.history, days, now, nodes) for row, own in grouped.values())
 
 
 def _node_count(readings: Mapping[int, Reading]) -> int:
