@@ -39,7 +39,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
     from common.publish import publish
     from deployments.models import LogLine, Run
     from deployments.states import RunState
-    from monitoring.models import Check, Evidence, Source
+    from monitoring.models import Check, CheckRequest, Evidence, Source
     from portal.accounts.roles import Role
     from tests.pages import plans, world
 
@@ -52,6 +52,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
         at = now()
         Evidence.objects.update(observed_at=at, evaluated_at=at)
         Source.objects.exclude(confirmed_at=None).update(confirmed_at=at, reachable=True)
+        CheckRequest.objects.filter(done_at=None).update(done_at=at)
 
     def turn(key: str, word: str) -> int:
         item = world.turn(key, word)
