@@ -146,6 +146,11 @@ class Connection:
         return str(self._client.configuration.host)
 
     @property
+    def server(self) -> str:
+        """Which server this is: another address or another CA is another server, whose versions mean something else."""
+        return f"{self.address} {self._client.configuration.ssl_ca_cert}"
+
+    @property
     def kubeconfig_user(self) -> str:
         """The user's name in the kubeconfig; empty in a cluster."""
         if not self._kubeconfig:

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from common import structs
 from integrations.errors import Gone, Rejected, SourceError, from_status
 from integrations.kubernetes import objects as kube
 from integrations.kubernetes.connection import Status
@@ -64,12 +65,12 @@ class WatchEvent(NamedTuple):
 
 @functools.cache
 def _page_decoder(kind: type[KubeObject]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_Page[kind], strict=False)  # type: ignore[valid-type]
+    return structs.decoder(_Page[kind], strict=False)  # type: ignore[valid-type]
 
 
 @functools.cache
 def _event_decoder(kind: type[KubeObject]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_Event[kind], strict=False)  # type: ignore[valid-type]
+    return structs.decoder(_Event[kind], strict=False)  # type: ignore[valid-type]
 
 
 _raw_page_decoder = msgspec.json.Decoder(_RawPage, strict=False)
@@ -89,8 +90,10 @@ def without_nulls(value: Any) -> Any:
 
 def lenient(raw: bytes | msgspec.Raw, resource_key: str) -> Any | None:
     """One object decoded without its nulls; None when it still does not fit its type."""
+    kind = kube.type_of(resource_key)
+    structs.prepare(kind)
     try:
-        return msgspec.convert(without_nulls(_any_decoder.decode(raw)), kube.type_of(resource_key), strict=False)
+        return msgspec.convert(without_nulls(_any_decoder.decode(raw)), kind, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

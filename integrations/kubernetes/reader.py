@@ -135,6 +135,11 @@ class Reader:
     def address(self) -> str:
         return self._connection.address
 
+    @property
+    def server(self) -> str:
+        """Which server this is; it changes when the kubeconfig was written anew for another."""
+        return self._connection.server
+
     def close(self) -> None:
         self._connection.close()
 

@@ -83,6 +83,7 @@ class Watch:
         self._stream: Stream | None = None
         self._version = ""
         self._silent = 0
+        self._server = reader.server
         self._thread = threading.Thread(target=self._run, name=f"watch-{self.key}", daemon=True)
 
     def start(self) -> None:
@@ -156,6 +157,8 @@ class Watch:
 
     def _once(self) -> None:
         """List if there is no version to go on from, then watch until it ends. :raises SourceError: neither."""
+        if self._server != self._reader.server:
+            self._version = ""  # its versions mean something else
         if not self._version:
             self._list()
         if self._stop.is_set():
@@ -188,6 +191,7 @@ class Watch:
             return self._reader.watch(need.resource, self._version, need.namespace, need.labels)
         except Unreachable as error:
             if error.status:
+                self._version = ""  # perhaps it does not know the version: a server restored from a backup counts anew
                 raise
             self._reader.probe(need.resource, need.namespace, need.labels)
             _log.warning("watch %s cannot be opened, lists are answered: %s", self.key, error.sentence)
@@ -211,6 +215,7 @@ class Watch:
 
     def _list(self) -> None:
         sent_at, began = clock.now(), time.monotonic()
+        self._server = self._reader.server
         items, version = self._reader.list(self.need.resource, self.need.namespace, self.need.labels)
         self.latency_ms = (time.monotonic() - began) * 1000
         self.refused = ""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from common import clock
-from tests.conftest import RedisServer
-from tests.observer.site import Site, moment, wait_for
+from integrations.errors import SourceError
+from integrations.kubernetes.connection import Connection
+from tests.conftest import RedisServer, free_port
+from tests.observer.site import ROOT, Site, moment, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -91,6 +95,7 @@ def test_an_unchanged_object_stays_verified_past_its_limit_and_a_silent_server_m
     check = watched(site, "still", limit=8)
     site.observe("--probe-seconds", "1")
     wait_for(site.word_is(check, "verified"))
+    wait_for(lambda: "services/default" in site.source().get("watches", {}), 8)
     evaluated = site.evidence(check)["evaluated_at"]
 
     def proof() -> timedelta:
@@ -200,6 +205,57 @@ def test_a_request_for_a_fresh_reading_is_answered_and_closed(site: Site, admin:
         clock.now().strftime("%Y-%m-%d %H:%M:%S.%f"),
     )
     wait_for(lambda: site.rows("SELECT * FROM monitoring_checkrequest WHERE done_at IS NOT NULL"), 5)
+
+
+@pytest.mark.slow
+def test_a_server_that_died_and_came_back_with_another_certificate_is_read_again(
+    make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    port = free_port()
+
+    def start() -> subprocess.Popen[bytes]:
+        kubeconfig.unlink(missing_ok=True)
+        options = ["--scenario", "empty", "--no-controllers", "--port", str(port), "--kubeconfig", str(kubeconfig)]
+        process = subprocess.Popen([sys.executable, "-m", "lab", *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+        wait_for(kubeconfig.exists, 30)
+        return process
+
+    def give(address: str) -> None:
+        kube = Connection(str(kubeconfig))
+        wait_for(lambda: _answers(kube), 20)
+        spec = {"type": "LoadBalancer", "selector": {"app": "x"}, "ports": [{"port": 80}]}
+        path = "/api/v1/namespaces/default/services"
+        kube.call("POST", path, body={"metadata": {"name": "back"}, "spec": spec})
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
+        kube.call("PATCH", f"{path}/back/status", body=status, content_type="application/merge-patch+json")
+
+    site = make_site()
+    site.env["PORTAL_KUBECONFIG"] = str(kubeconfig)
+    server = start()
+    try:
+        give("10.0.1.1")
+        check = watched(site, "back")
+        site.observe("--probe-seconds", "2")
+        wait_for(site.word_is(check, "verified"))
+        server.kill()
+        server.wait()
+        wait_for(lambda: site.source()["reachable"] == 0, 15)
+        server = start()
+        give("10.0.1.2")
+        wait_for(lambda: "10.0.1.2" in str(site.evidence(check)), 30)
+        wait_for(lambda: site.source()["reachable"] == 1, 10)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(kube: Connection) -> bool:
+    try:
+        kube.call("GET", "/version")
+    except SourceError:
+        return False
+    return True
 
 
 def test_rights_taken_away_make_a_check_unknown_with_the_reason(site: Site, admin: httpx.Client) -> None:
