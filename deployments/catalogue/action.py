@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from common import structs
 from integrations.kubernetes.kinds import RESOURCES
 from monitoring.snapshot import Need, Snapshot
 from monitoring.verdict import Ref
@@ -78,6 +79,9 @@ class Precondition(msgspec.Struct, frozen=True):
     sentence: str
     met: bool
     evidence: str = ""
+
+
+structs.prepare(list[Precondition])
 
 
 class CheckSpec(msgspec.Struct, frozen=True):

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from common import structs
 from deployments.catalogue import refresh_application, repair_grafana, rollout_restart
 from deployments.catalogue.action import Action, Params
 
 _ACTIONS: dict[str, Action] = {
     action.slug: action for action in (repair_grafana.ACTION, rollout_restart.ACTION, refresh_application.ACTION)
 }
+structs.prepare(*(action.params for action in _ACTIONS.values()))
 
 
 @dataclass(frozen=True, slots=True)

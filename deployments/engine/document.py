@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from common import structs
 from common.canonical import digest
 from deployments.catalogue.action import Blast, StepSpec, Verification
 
@@ -49,6 +50,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
     one_identity: bool = False
     objects_read: int = 0
+
+
+structs.prepare(Document)
 
 
 def load(raw: Any) -> Document:

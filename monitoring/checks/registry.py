@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from common import structs
 from common.canonical import digest
 from monitoring.checks import (
     alerting,
@@ -58,7 +59,9 @@ _log = logging.getLogger(__name__)
 
 @cache
 def _types() -> dict[str, CheckType]:
-    return {kind.slug: kind for family in _FAMILIES for kind in family.TYPES}
+    found = {kind.slug: kind for family in _FAMILIES for kind in family.TYPES}
+    structs.prepare(*(kind.params for kind in found.values()))
+    return found
 
 
 def all_types() -> tuple[CheckType, ...]:
