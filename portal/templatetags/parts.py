@@ -13,7 +13,6 @@ from typing import Any
 
 from django import template
 from django.template.defaultfilters import stringfilter
-from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -290,12 +289,6 @@ def sentence_list(values: Iterable[Any]) -> str:
     """ "a, b and c"."""
     words = [str(value) for value in values]
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
-
-
-@register.simple_tag
-def asset(path: str) -> str:
-    """The address of a static file."""
-    return static(path)
 
 
 @register.filter(name="due")

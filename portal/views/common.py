@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 
 from portal.checklists.models import Project
-from portal.checklists.selectors.shapes import Named, SourceRow
+from portal.checklists.selectors.shapes import SourceRow
 
 PAGE = 50
 
@@ -66,8 +65,3 @@ def see_other(address: str) -> HttpResponseRedirect:
     response = HttpResponseRedirect(address)
     response.status_code = 303
     return response
-
-
-def link(named: Named | None) -> dict[str, Any] | None:
-    """An item as a breadcrumb."""
-    return None if named is None else {"id": named.id, "title": named.title}
