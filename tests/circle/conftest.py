@@ -1,23 +1,60 @@
-"""One running portal per module of the circle's tests."""
+"""One running portal and one Chromium for all tests of the circle: each puts the world into the state it needs."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.circle.people import People
 from tests.circle.stack import Stack
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+expect.set_options(timeout=10_000)
+_measured: list[str] = []
 
-@pytest.fixture(scope="module")
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was measured on the way; goals are held by benchmarks."""
+    for line in _measured:
+        terminalreporter.write_line(f"measured: {line}")
+
+
+@pytest.fixture
+def measured() -> Callable[[str, float], None]:
+    """Note a duration in seconds for the end of the test run."""
+    return lambda what, seconds: _measured.append(f"{what}: {seconds * 1000:.0f} ms")
+
+
+@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The portal with the demo cluster in the hour of the report, with short waits where a setting allows it."""
+    """The portal with the demo cluster in the hour of the report."""
     for program in ("redis-server", "kubectl"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     running = Stack(tmp_path_factory.mktemp("portal"))
     try:
-        yield running.start()
+        yield running.started()
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for all of them."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def people(chromium: Browser, stack: Stack) -> Iterator[People]:
+    """Persons at browsers, each signed in by the form."""
+    gathered = People(chromium, stack)
+    yield gathered
+    gathered.leave()
