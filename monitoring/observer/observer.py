@@ -272,13 +272,19 @@ def _note_version(versions: dict[str, str], need: Need, reply: Reply) -> None:
         case ServerVersion():
             found = body.get("gitVersion")
         case Fetch("prometheus", "/api/v1/status/buildinfo"):
-            found = (body.get("data") or {}).get("version")
+            found = _build(body.get("data") or {})
         case Fetch("alertmanager", "/api/v2/status"):
             found = (body.get("versionInfo") or {}).get("version")
         case Fetch("grafana", "/api/health"):
             found = body.get("version")
     if isinstance(found, str) and found:
         versions[need.source] = found
+
+
+def _build(data: dict[str, object]) -> object:
+    """Prometheus's version. The lab's also says which engine answers, and so must the page (design §10)."""
+    engine = data.get("engine")
+    return f"{data.get('version')}, the lab's {engine} engine" if engine else data.get("version")
 
 
 def _drop_connection() -> None:
