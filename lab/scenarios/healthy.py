@@ -1,4 +1,4 @@
-"""All is well: the stack of the report with Grafana running, and both datasources that the chart itself would provision.
+"""All is well: the report's stack with Grafana running, and both datasources that the chart itself would provision.
 
 The team's values switch the datasource sidecar off and name Prometheus alone; here the Alertmanager beside it is theirs
 too, with the uid and type that kube-prometheus-stack gives it.

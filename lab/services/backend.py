@@ -23,7 +23,8 @@ from lab.services.alerting import AlertState, Entry
 from lab.services.alertmanager import AlertmanagerApi
 from lab.services.cluster import ALERTMANAGERS, PROMETHEUSES, SECRETS, Backend, Cluster, Obj
 from lab.services.database import Database
-from lab.services.debian import SCRAPE_SECONDS, DebianPair, World, resolve
+from lab.services.debian import SCRAPE_SECONDS, DebianPair, resolve
+from lab.services.debian_config import World
 from lab.services.exporters import Context, exposition
 from lab.services.exporters.text import written
 from lab.services.grafana import GrafanaApi
@@ -69,6 +70,8 @@ class Services:
         self._alerting: dict[str, AlertState] = {}
         self._listeners: list[Listener] = []
         self._pair: DebianPair | None = None
+        self._looked_at: int | None = None
+        self._world: World | None = None
 
     # -- the door
 
@@ -126,8 +129,14 @@ class Services:
                 raise
             return web.Response(status=status, headers=headers, body=body)
 
+        seen: tuple[int | None, bool] = (None, False)
+
         def open_now() -> bool:
-            return bool(self.cluster.backends(namespace, service, port_name))
+            nonlocal seen
+            generation = getattr(self._cache, "generation", None)
+            if generation is None or generation != seen[0]:
+                seen = (generation, bool(self.cluster.backends(namespace, service, port_name)))
+            return seen[1]
 
         self._debian()
         listener = Listener(open_now, answered, self._address)
@@ -162,7 +171,16 @@ class Services:
         return result
 
     def _look(self) -> World | None:
-        """What the pair is configured by: the first Prometheus resource and the Alertmanager it sends to."""
+        """What the pair is configured by: the first Prometheus resource and the Alertmanager it sends to.
+
+        The same object while the cluster is the same: to look closer takes 50 ms.
+        """
+        generation = getattr(self._cache, "generation", None)
+        if generation is None or generation != self._looked_at:
+            self._looked_at, self._world = generation, self._look_closer()
+        return self._world
+
+    def _look_closer(self) -> World | None:
         owners = self.cluster.list(PROMETHEUSES)
         if not owners:
             return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from lab.services.database import Database
 from lab.services.exporters.text import escaped
 from lab.services.http import shown
 from lab.services.promql import Labels
+from lab.services.storage import Track
 
 _PLOTTED = (
     "up",
@@ -24,47 +25,56 @@ _STEP = 240.0  # below the five minutes for which a sample is looked back
 _DAYS = 15
 _RECENT = tuple(range(361, 0, -30))  # seconds before the start: the longest window that rules look at, and a bit
 _DAY = 86_400.0
+Samples = Iterable[tuple[Track, Sequence[tuple[float, float | None]]]]
 
 
-def last_minutes(database: Database, now: float) -> str:
+def last_minutes(database: Database, now: float) -> Iterator[str]:
     """Every series, and the state of the alerts, shortly before the start.
 
-    From both Prometheus restores since when an alert is active: it does that once, at its first evaluation, which
-    comes before the first scrape of most targets.
+    Prometheus restores how long an alert has been active from `ALERTS_FOR_STATE`, and it does that once, at its first
+    evaluation, which comes before the first scrape of most targets.
     """
     moments = [now - back for back in _RECENT]
-    lines: dict[str, list[str]] = {}
+    names: dict[str, list[Track]] = {}
     for track in database.storage.select("", ()):
-        labels = _labels(track.labels)
-        for at in moments:
-            value = track.at(at)
-            if value is not None:
-                name = track.labels["__name__"]
-                lines.setdefault(name, []).append(f"{name}{{{labels}}} {shown(value)} {at:.3f}")
-    for alert in database.alerts:
+        names.setdefault(track.labels["__name__"], []).append(track)
+    for name, tracks in names.items():
+        samples = ((track, [(at, track.at(at)) for at in moments]) for track in tracks)
+        yield from _metric(name, samples, "unknown")
+    waiting = [alert for alert in database.alerts if alert.hold]
+    if waiting:
+        yield "# TYPE ALERTS_FOR_STATE unknown\n"
+    for alert in waiting:
         labels = _labels(alert.labels)
-        states = [f"ALERTS_FOR_STATE{{{labels}}} {alert.active_at:.0f} {at:.3f}" for at in moments if alert.hold]
-        lines.setdefault("ALERTS_FOR_STATE", []).extend(states)
-    return (
-        "".join(f"# TYPE {name} unknown\n" + "\n".join(found) + "\n" for name, found in lines.items() if found)
-        + "# EOF\n"
-    )
+        yield "".join(f"ALERTS_FOR_STATE{{{labels}}} {alert.active_at:.0f} {at:.3f}\n" for at in moments)
+    yield "# EOF\n"
 
 
-def sample_history(database: Database, now: float) -> Iterator[str]:
-    """One text for each day back from now; newest first, so that the last hours are there soon."""
+def sample_history(database: Database, now: float) -> Iterator[Iterator[str]]:
+    """One text for each day back from now, in pieces; newest first, so that the last hours are there soon."""
     for day in range(_DAYS):
-        end = now - day * _DAY - 1
-        text = "".join(_metric(database, name, end - _DAY, end) for name in _PLOTTED)
-        yield f"{text}# EOF\n" if text else ""
+        yield _day(database, now - day * _DAY - 1)
 
 
-def _metric(database: Database, name: str, start: float, end: float) -> str:
-    lines: list[str] = []
-    for track in database.storage.select(name, ()):
-        labels = _labels(track.labels)
-        lines += [f"{name}{{{labels}}} {shown(value)} {at:.3f}" for at, value in track.within(start, end, _STEP)]
-    return f"# TYPE {name} gauge\n" + "\n".join(lines) + "\n" if lines else ""
+def _day(database: Database, end: float) -> Iterator[str]:
+    for name in _PLOTTED:
+        tracks = database.storage.select(name, ())
+        samples = ((track, track.within(end - _DAY, end, _STEP)) for track in tracks)
+        yield from _metric(name, samples, "gauge")
+    yield "# EOF\n"
+
+
+def _metric(
+    name: str, samples: Iterable[tuple[Track, Sequence[tuple[float, float | None]]]], kind: str
+) -> Iterator[str]:
+    """The lines of one metric, a series at a time; nothing when no series has a sample."""
+    head = f"# TYPE {name} {kind}\n"
+    for track, found in samples:
+        start = f"{name}{{{_labels(track.labels)}}} "
+        lines = "".join(f"{start}{shown(value)} {at:.3f}\n" for at, value in found if value is not None)
+        if lines:
+            yield head + lines
+            head = ""
 
 
 def _labels(labels: Labels) -> str:
