@@ -234,6 +234,25 @@ def event_age(event: Obj, now: str) -> str:
     return age(last, now)
 
 
+def subset_addresses(endpoints_: Obj, _now: str) -> str:
+    """The ENDPOINTS column of Endpoints: the ready addresses of every port, three of them written out."""
+    subsets = endpoints_.get("subsets") or []
+    found = [
+        _host_port(str(address.get("ip")), port)
+        for subset in subsets
+        for port in subset.get("ports") or [None]
+        for address in subset.get("addresses") or []
+    ]
+    more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
+    return ",".join(found[:3]) + more if subsets else NONE
+
+
+def _host_port(host: str, port: Obj | None) -> str:
+    if port is None:
+        return host
+    return f"[{host}]:{port.get('port')}" if ":" in host else f"{host}:{port.get('port')}"
+
+
 def endpoints(slice_: Obj, _now: str) -> str:
     found = [address for each in slice_.get("endpoints") or [] for address in each.get("addresses") or []]
     return ",".join(found[:3]) + (f" + {len(found) - 3} more..." if len(found) > 3 else "") if found else "<unset>"

@@ -41,6 +41,7 @@ from lab.api.cells import (
     pod_status,
     ports,
     ready_of,
+    subset_addresses,
     volume_claim,
 )
 
@@ -230,6 +231,7 @@ _BY_KIND: dict[tuple[str, str], list[Column]] = {
         ),
         _AGE,
     ],
+    ("", "Endpoints"): [_NAME, Column("Endpoints", subset_addresses), _AGE],
     ("discovery.k8s.io", "EndpointSlice"): [
         _NAME,
         Column("AddressType", field("addressType", "")),

@@ -115,6 +115,16 @@ def test_a_forgotten_version_is_an_error_event_on_http_200(admin: httpx.Client, 
     assert (only["type"], only["object"]["code"], only["object"]["reason"]) == ("ERROR", 410, "Expired")
 
 
+def test_a_version_that_is_still_to_come_is_an_error_event_that_says_when_to_return(
+    admin: httpx.Client, maps: str
+) -> None:
+    future = str(int(version(admin, maps)) + 1000)
+    (only,) = events(admin, maps, resourceVersion=future)
+    assert (only["type"], only["object"]["code"], only["object"]["reason"]) == ("ERROR", 504, "Timeout")
+    details = only["object"]["details"]
+    assert details["causes"][0]["reason"] == "ResourceVersionTooLarge" and details["retryAfterSeconds"] == 1
+
+
 def test_an_expired_page_offers_to_go_on_at_the_current_version(admin: httpx.Client, maps: str) -> None:
     for name in ("a", "b", "c"):
         admin.post(maps, json=configmap(name)).raise_for_status()

@@ -135,3 +135,17 @@ AGES |= {90000: "25h", 266400: "3d2h", 864000: "10d", 63244800: "2y2d"}
 @pytest.mark.parametrize(("seconds", "text"), AGES.items())
 def test_ages_are_human(seconds: int, text: str) -> None:
     assert human(seconds) == text
+
+
+def test_endpoints_show_the_ready_addresses_with_their_ports() -> None:
+    def shown(*subsets: dict[str, Any]) -> str:
+        found = row("", "Endpoints", named(subsets=list(subsets)))
+        assert list(found) == ["Name", "Endpoints", "Age"]
+        return str(found["Endpoints"])
+
+    two = {"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"port": 80}, {"port": 443}]}
+    assert shown() == "<none>"
+    assert shown(two) == "10.0.0.1:80,10.0.0.2:80,10.0.0.1:443 + 1 more..."
+    assert shown({"notReadyAddresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}) == ""
+    assert shown({"addresses": [{"ip": "10.0.0.1"}]}) == "10.0.0.1"
+    assert shown({"addresses": [{"ip": "fd00::1"}], "ports": [{"port": 80}]}) == "[fd00::1]:80"
