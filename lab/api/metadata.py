@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import re
 import uuid
@@ -12,6 +11,7 @@ from lab.api import errors
 from lab.api.errors import Obj
 from lab.api.patching import Cause
 from lab.api.registry import Resource
+from lab.plain import copied
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -187,4 +187,4 @@ def _comparable(obj: Obj) -> Obj:
 
 
 def clone(obj: Obj) -> Obj:
-    return copy.deepcopy(obj)
+    return copied(obj)

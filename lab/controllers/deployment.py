@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from lab.controllers import meta, pods
 from lab.controllers.client import Object
 from lab.controllers.world import Controller, Key, Mapper
+from lab.plain import copied
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -17,7 +17,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 def own_template(replica_set: Object) -> Object:
     """The ReplicaSet's template without the label that the Deployment controller added."""
-    template: Object = copy.deepcopy(replica_set["spec"]["template"])
+    template: Object = copied(replica_set["spec"]["template"])
     template.get("metadata", {}).get("labels", {}).pop(HASH_LABEL, None)
     return template
 
@@ -34,10 +34,10 @@ def same_template(replica_set: Object, deployment: Object) -> bool:
 
 def new_replica_set(deployment: Object, replicas: int, revision: int) -> Object:
     """The ReplicaSet for the Deployment's present template."""
-    template = copy.deepcopy(deployment["spec"]["template"])
+    template = copied(deployment["spec"]["template"])
     code = meta.template_hash(template)
     template.setdefault("metadata", {}).setdefault("labels", {})[HASH_LABEL] = code
-    selector = copy.deepcopy(deployment["spec"]["selector"])
+    selector = copied(deployment["spec"]["selector"])
     selector.setdefault("matchLabels", {})[HASH_LABEL] = code
     return {
         "apiVersion": "apps/v1",

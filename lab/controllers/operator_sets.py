@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 from lab.controllers import meta
 from lab.controllers.client import Object
 from lab.controllers.operator_objects import owned_meta
+from lab.plain import copied
 
 RELOADER = "quay.io/prometheus-operator/prometheus-config-reloader:v0.70.0"
 _RELOADER_RESOURCES = {"limits": {"cpu": "200m", "memory": "50Mi"}, "requests": {"cpu": "200m", "memory": "50Mi"}}
@@ -38,7 +38,7 @@ def storage(owner: Object, kind: str) -> Storage:
     """As `spec.storage` of the resource wants it."""
     volume = f"{kind}-{owner['metadata']['name']}-db"
     claims: list[Object] = []
-    template = copy.deepcopy((owner["spec"].get("storage") or {}).get("volumeClaimTemplate"))
+    template = copied((owner["spec"].get("storage") or {}).get("volumeClaimTemplate"))
     if template:
         volume = (template.get("metadata") or {}).get("name") or volume
         claims = [
@@ -62,8 +62,8 @@ def program(owner: Object, kind: str, args: list[str], ports: list[Object], moun
         "imagePullPolicy": "IfNotPresent",
         "args": args,
         "ports": ports,
-        "resources": copy.deepcopy(owner["spec"].get("resources") or {}),
-        "securityContext": copy.deepcopy(_CONFINED),
+        "resources": copied(owner["spec"].get("resources") or {}),
+        "securityContext": copied(_CONFINED),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
@@ -100,8 +100,8 @@ def _reloader(name: str, port: int, args: list[str], mounts: list[Object]) -> Ob
             {"name": "SHARD", "value": "0"},
         ],
         "ports": [{"containerPort": port, "name": "reloader-web", "protocol": "TCP"}],
-        "resources": copy.deepcopy(_RELOADER_RESOURCES),
-        "securityContext": copy.deepcopy(_CONFINED),
+        "resources": copied(_RELOADER_RESOURCES),
+        "securityContext": copied(_CONFINED),
         "volumeMounts": mounts,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -114,13 +114,13 @@ def pod_spec(owner: Object, kind: str, containers: list[Object], init: list[Obje
         "containers": containers,
         "initContainers": init,
         "serviceAccountName": spec.get("serviceAccountName", "default"),
-        "securityContext": copy.deepcopy(spec.get("securityContext") or {}),
+        "securityContext": copied(spec.get("securityContext") or {}),
         "terminationGracePeriodSeconds": _GRACE[kind],
         "volumes": volumes,
     }
     for field in ("affinity", "nodeSelector", "tolerations"):
         if spec.get(field):
-            result[field] = copy.deepcopy(spec[field])
+            result[field] = copied(spec[field])
     return result
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import random
 
 from lab.controllers import meta
 from lab.controllers.client import Object
+from lab.plain import copied
 
 
 def from_template(owner: Object, template: Object, name: str, extra_labels: dict[str, str] | None = None) -> Object:
@@ -22,7 +22,7 @@ def from_template(owner: Object, template: Object, name: str, extra_labels: dict
         pod_meta["annotations"] = dict(source["annotations"])
     if source.get("finalizers"):
         pod_meta["finalizers"] = list(source["finalizers"])
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": copy.deepcopy(template["spec"])}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": pod_meta, "spec": copied(template["spec"])}
 
 
 def random_name(owner: Object, rng: random.Random) -> str:
@@ -81,7 +81,7 @@ def daemon_pod(owner: Object, node: str, name: str, revision: str) -> Object:
     )
     spec = pod["spec"]
     spec["affinity"] = {**(spec.get("affinity") or {}), **node_name_term(node)}
-    spec["tolerations"] = [*(spec.get("tolerations") or []), *copy.deepcopy(DAEMON_TOLERATIONS)]
+    spec["tolerations"] = [*(spec.get("tolerations") or []), *copied(DAEMON_TOLERATIONS)]
     return pod
 
 
@@ -151,7 +151,7 @@ def stateful_claims(owner: Object, ordinal: int) -> list[Object]:
                     **(template["metadata"].get("labels") or {}),
                 },
             },
-            "spec": copy.deepcopy(template["spec"]),
+            "spec": copied(template["spec"]),
         }
         for template in owner["spec"].get("volumeClaimTemplates") or []
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from lab.git import stack
 from lab.git.grafana import GrafanaChart
 from lab.git.templates import Release, merged, plain, rendered
+from lab.plain import copied
 
 _CHARTS = Path(__file__).parent / "charts"
 
@@ -32,7 +32,7 @@ def render(
     Raises ChartError when the chart or version does not exist or a value has a type the templates cannot use.
     """
     key = json.dumps(values, sort_keys=True, default=str)
-    return copy.deepcopy(_render(chart, version, key, release, namespace))
+    return copied(_render(chart, version, key, release, namespace))
 
 
 @functools.lru_cache(maxsize=32)

@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from lab.plain import copied
+
 DROP = object()
 
 
@@ -84,7 +86,7 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict) and isinstance(result.get(key), dict):
             result[key] = merged(result[key], value)
         else:
-            result[key] = copy.deepcopy(value)
+            result[key] = copied(value)
     return result
 
 
@@ -98,7 +100,7 @@ class Release:
     values: dict[str, Any]
 
     def get(self, path: str) -> Any:
-        return copy.deepcopy(lookup(self.values, path))
+        return copied(lookup(self.values, path))
 
     def text(self, template: str) -> str:
         return template.replace("${release}", self.name).replace("${namespace}", self.namespace)

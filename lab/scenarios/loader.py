@@ -7,11 +7,11 @@ volumes) is left to the controllers of that server and of the lab. What the serv
 from __future__ import annotations
 
 import asyncio
-import copy
 
 from lab.controllers import meta
 from lab.controllers.argocd import kinds
 from lab.controllers.client import ApiError, Client, Object
+from lab.plain import copied
 from lab.scenarios.builder import key_for
 
 _DERIVED = {"ReplicaSet", "Endpoints", "EndpointSlice", "PersistentVolumeClaim", "PersistentVolume", "Event"}
@@ -104,7 +104,7 @@ class Loader:
 
 def bare(obj: Object) -> Object:
     """The object as a person would have written it."""
-    body: Object = copy.deepcopy({key: value for key, value in obj.items() if key != "status"})
+    body: Object = copied({key: value for key, value in obj.items() if key != "status"})
     for field in ("uid", "creationTimestamp", "generation", "managedFields", "resourceVersion"):
         body["metadata"].pop(field, None)
     spec = body.get("spec")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 from lab.controllers import meta
 from lab.controllers.argocd import autosync, compare, kinds
 from lab.controllers.client import Object
 from lab.git import Repository
+from lab.plain import copied
 from lab.scenarios.builder import Builder
 
 APP, WHERE = "kube-prometheus-stack", "platform-monitoring"
@@ -81,7 +80,7 @@ def operation_state(
         "operation": {"initiatedBy": {"automated": True}, "retry": retry, "sync": sync},
         "startedAt": world.time(ago + (4.0 if failure else 0.2)),
         "finishedAt": world.time(ago),
-        "syncResult": {"revision": revision, "source": copy.deepcopy(app["spec"]["source"]), "resources": rows},
+        "syncResult": {"revision": revision, "source": copied(app["spec"]["source"]), "resources": rows},
     }
     if failure:
         state["retryCount"] = 5
@@ -96,7 +95,7 @@ def settle_applications(world: Builder, repository: Repository, failed: dict[str
         at = world.time(1.5)
         status = compare.status_of(app, found, world.time(20.0))
         rows = [_row(resource, failed[name][2] if name in failed else "") for resource in found.resources]
-        source = copy.deepcopy(app["spec"]["source"])
+        source = copied(app["spec"]["source"])
         age = world.minutes_old(app)
         if name in failed:
             ago, message, _ = failed[name]

@@ -7,7 +7,6 @@ changed fields object (409) or, forced, lose them. Pure; inputs are never change
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from lab.api.patching.errors import PatchError
@@ -26,6 +25,7 @@ from lab.api.patching.managed import (
 )
 from lab.api.patching.schema import GVK, GroupVersionKind, Type, is_built_in, resolve, root_type
 from lab.api.patching.typed import Comparison, compare, field_set, merge, remove, with_named_parents
+from lab.plain import copied
 
 _BEFORE_FIRST_APPLY = "before-first-apply"
 
@@ -112,7 +112,7 @@ def _version(gvk: GVK) -> str:
 
 def _bare(obj: dict[str, Any]) -> dict[str, Any]:
     """A copy without managedFields."""
-    result = copy.deepcopy(obj)
+    result = copied(obj)
     if isinstance(result.get("metadata"), dict):
         result["metadata"].pop("managedFields", None)
     return result
@@ -214,7 +214,7 @@ def _zero(gvk: GVK, kind: Type) -> dict[str, Any]:
     shape = resolve(kind)
     base.update({name: {} for name in ("metadata", "spec", "status") if isinstance(shape, dict) and name in shape})
     if gvk[2] in _ZERO_SPECS:
-        base["spec"] = copy.deepcopy(_ZERO_SPECS[gvk[2]])
+        base["spec"] = copied(_ZERO_SPECS[gvk[2]])
     if gvk[2] == "Service":
         base["status"] = {"loadBalancer": {}}
     return base

@@ -5,13 +5,13 @@ Only what follows from the object itself; what needs the store (addresses, toler
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 from lab.api.patching import openapi
 from lab.api.patching.schema import GVK
 from lab.api.patching.unknown import without_unknown
+from lab.plain import copied
 
 Obj = dict[str, Any]
 
@@ -21,7 +21,7 @@ def default(gvk: GVK, obj: Obj, now: str, *, schema: Obj | None = None) -> Obj:
 
     `now` is RFC 3339 in UTC. `schema` is the openAPIV3Schema of a CRD's version.
     """
-    result = copy.deepcopy(without_unknown(gvk, obj, schema=schema))
+    result = copied(without_unknown(gvk, obj, schema=schema))
     metadata = result.setdefault("metadata", {})
     if isinstance(metadata, dict) and not metadata.get("creationTimestamp"):
         metadata["creationTimestamp"] = now
@@ -49,7 +49,7 @@ def _dicts(values: Any) -> list[Obj]:
 def _fill(target: Obj, **values: Any) -> None:
     for name, value in values.items():
         if target.get(name) is None:
-            target[name] = copy.deepcopy(value)
+            target[name] = copied(value)
 
 
 def pod_spec(spec: Obj) -> None:

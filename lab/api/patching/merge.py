@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import jsonpatch
 import jsonpointer
 
 from lab.api.patching.errors import PatchError, PatchTestFailed
+from lab.plain import copied
 
 
 def merge_patch(doc: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """The document after a merge patch: null removes, objects merge, all else replaces."""
-    result: dict[str, Any] = _merged(copy.deepcopy(doc), patch)
+    result: dict[str, Any] = _merged(copied(doc), patch)
     return result
 
 
 def _merged(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     result = target if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:

@@ -5,13 +5,13 @@ CEL rules (x-kubernetes-validations) and formats are not checked.
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from lab.api.patching.errors import Cause
+from lab.plain import copied
 
 Schema = dict[str, Any]
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -90,7 +90,7 @@ def fill_defaults(value: Any, schema: Schema) -> Any:
         properties = schema.get("properties") or {}
         for name, node in properties.items():
             if "default" in node and (name not in value or (value[name] is None and not node.get("nullable"))):
-                value[name] = copy.deepcopy(node["default"])
+                value[name] = copied(node["default"])
             if name in value:
                 fill_defaults(value[name], node)
         extra = schema.get("additionalProperties")

@@ -6,13 +6,13 @@ server has stay in their old places between them.
 
 from __future__ import annotations
 
-import copy
 import json
 from functools import cache
 from typing import Any
 
 from lab.api.patching.errors import PatchError, PatchOrderError
 from lab.api.patching.schema import GVK, TABLES, Type, resolve, root_type
+from lab.plain import copied
 
 _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
@@ -68,7 +68,7 @@ def _element(kind: Type) -> Type:
 
 def strategic_merge(group_version_kind: GVK, doc: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """The document after a strategic merge patch; raises PatchError (400) for a malformed directive."""
-    return _merge_map(copy.deepcopy(doc), copy.deepcopy(patch), root_type(group_version_kind))
+    return _merge_map(copied(doc), copied(patch), root_type(group_version_kind))
 
 
 def _merge_map(original: dict[str, Any], patch: dict[str, Any], kind: Type) -> dict[str, Any]:

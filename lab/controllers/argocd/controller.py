@@ -6,7 +6,6 @@ here is a merge patch of the same object that people patch, as in life.
 
 from __future__ import annotations
 
-import copy
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from lab.controllers.argocd import autosync, compare, kinds, operation
 from lab.controllers.argocd.compare import Comparison
 from lab.controllers.client import Object
 from lab.controllers.world import Controller, Key, Mapper, World
+from lab.plain import copied
 
 APPLICATIONS = "applications.argoproj.io"
 REFRESH = "argocd.argoproj.io/refresh"
@@ -126,7 +126,7 @@ class ApplicationController(Controller):
     # -- operations ----------------------------------------------------------------------------------------------
 
     async def _operate(self, app: Object) -> float | None:
-        state = copy.deepcopy((app.get("status") or {}).get("operationState"))
+        state = copied((app.get("status") or {}).get("operationState"))
         if state is None or autosync.completed(state):
             await self._begin(app)
             return self.world.seconds(_SYNC_SECONDS)

@@ -14,6 +14,7 @@ from typing import Any
 from lab.controllers import meta
 from lab.controllers.argocd.kinds import MANAGER
 from lab.controllers.client import Object
+from lab.plain import copied
 
 _IGNORED_METADATA = {"name", "namespace", "finalizers", "creationTimestamp"}
 
@@ -33,7 +34,7 @@ def drop_pointers(obj: Object, pointers: list[str]) -> Object:
     """The object without the fields at these JSON pointers."""
     if not pointers:
         return obj
-    result = copy.deepcopy(obj)
+    result = copied(obj)
     for pointer in pointers:
         *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.strip("/").split("/")]
         here: Any = result

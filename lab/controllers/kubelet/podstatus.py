@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import ipaddress
 
 from lab.controllers import meta
 from lab.controllers.client import Object
+from lab.plain import copied
 
 
 def container_id(pod: Object, container: str, restart: int) -> str:
@@ -125,11 +125,11 @@ def status_of(
         "conditions": _conditions(pod, old, initialised, ready, init, main, at, finished),
         "hostIP": host,
         "startTime": old.get("startTime") or begun,
-        "containerStatuses": copy.deepcopy(main),
+        "containerStatuses": copied(main),
         "qosClass": old.get("qosClass") or quality(pod),
     }
     if init:
-        status["initContainerStatuses"] = copy.deepcopy(init)
+        status["initContainerStatuses"] = copied(init)
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     return status

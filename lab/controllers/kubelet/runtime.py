@@ -6,7 +6,6 @@ found in a pod's status (a loaded scenario, a restarted lab) is taken over as it
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from lab.controllers.client import Object
 from lab.controllers.kubelet import podstatus
 from lab.controllers.kubelet.behaviour import Behaviour, Exit, decide
 from lab.controllers.rights import View
+from lab.plain import copied
 
 _FIRST_BACKOFF, _MAX_BACKOFF, _CALM = 10.0, 300.0, 600.0
 _CONFIG_RETRY = 5.0
@@ -65,7 +65,7 @@ class Run:
 
 def adopted(pod: Object, spec: Object, entry: Object, view: View, now: float, speed: float) -> Run:
     """A run for a container that the pod's status already describes."""
-    run = Run(spec, copy.deepcopy(entry), crashes=int(entry["restartCount"]))
+    run = Run(spec, copied(entry), crashes=int(entry["restartCount"]))
     if run.running:
         behaviour = decide(pod, spec, view)
         started = meta.moment(entry["state"]["running"].get("startedAt"))
