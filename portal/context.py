@@ -94,6 +94,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return base | {
         "role": who.value,
         "nav": navigation(request.path, who),
+        "redis_away": request.method == "GET" and getattr(request, "stream_position", None) == "",
         # asked only by pages that do not know it already
         "running_count": SimpleLazyObject(lambda: counts["running"]),
         "cluster_facts": _facts(settings.PORTAL_CLUSTER, int(time.monotonic() // 30)),

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
@@ -32,10 +32,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from common.clock import now
 from common.publish import STREAM
 from portal import rows
 from portal.accounts.roles import Role, role_of
+from portal.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -50,31 +50,6 @@ POLL_WITHOUT_REDIS = 2.0
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(eq=False, slots=True)
-class Stream:
-    """One open page. ``outbox`` holds the newest frame per topic: a slow reader costs one entry each, not a queue."""
-
-    user_id: int
-    role: Role
-    session_key: str
-    topics: frozenset[str]
-    outbox: dict[str, bytes] = field(default_factory=dict)
-    last_id: str = ""
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    closed: bool = False
-    checked_at: float = field(default_factory=time.monotonic)
-
-    def put(self, topic: str, fragment: bytes, event_id: str) -> None:
-        self.outbox.pop(topic, None)
-        self.outbox[topic] = fragment
-        self.last_id = event_id
-        self.ready.set()
-
-    def close(self) -> None:
-        self.closed = True
-        self.ready.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +129,7 @@ class Hub:
             newest = await client.xrevrange(STREAM, count=1)
             self._cursor = _text(newest[0][0]) if newest else "0-0"
             if not self.redis_answers:
-                self.redis_answers = True
+                self._redis_turned(answers=True)
                 log.info("Redis answers again, sending snapshots")
                 self.mark(self.watched(), self._cursor)
         got = await client.xread({STREAM: self._cursor}, block=2000, count=1000)
@@ -166,8 +141,13 @@ class Hub:
     def _redis_away(self) -> None:
         if self.redis_answers:
             log.warning("Redis does not answer: live pages are refreshed every %s s instead", POLL_WITHOUT_REDIS)
-        self.redis_answers = False
+            self._redis_turned(answers=False)
         self.mark(self.watched(), "")
+
+    def _redis_turned(self, *, answers: bool) -> None:
+        self.redis_answers = answers
+        for stream in self.streams:
+            stream.ready.set()
 
     def _announced(self, topic: str) -> None:
         if topic.startswith("session:"):
@@ -351,8 +331,9 @@ async def _open(stream: Stream, since: str, send: Send) -> None:
         (b"content-encoding", b"identity"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    hello = f"retry: 1000\nevent: tick\ndata: {now().isoformat()}\n\n"
-    await send({"type": "http.response.body", "body": hello.encode(), "more_body": True})
+    await send(
+        {"type": "http.response.body", "body": b"retry: 1000\n" + stream.tick(hub.redis_answers), "more_body": True}
+    )
     missed = await hub.missed(since) if since else None
     topics = stream.topics if missed is None else stream.topics & rows.spread(missed)
     if topics:
@@ -376,20 +357,12 @@ async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
             if stream.closed:
                 await send({"type": "http.response.body", "body": b"event: bye\ndata: session\n\n"})
                 return
-            await send({"type": "http.response.body", "body": _frame(stream), "more_body": True})
+            await send({"type": "http.response.body", "body": stream.frame(hub.redis_answers), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except OSError:
         return  # the client left while we were writing
     finally:
         watcher.cancel()
-
-
-def _frame(stream: Stream) -> bytes:
-    if not stream.outbox:
-        return f"event: tick\ndata: {now().isoformat()}\n\n".encode()
-    fragments, stream.outbox = stream.outbox, {}
-    event_id = f"id: {stream.last_id}\n".encode() if stream.last_id else b""
-    return event_id + b"".join(fragments.values()) + b"\n"
 
 
 async def _client_left(stream: Stream, receive: Receive) -> None:

@@ -80,8 +80,9 @@
     if (ctx?.sourceElement?.id === "live" && ctx.response?.raw?.status === 401) show("ended");
   });
   on("tick", (event) => {
-    const at = Date.parse(event.detail?.data);
+    const [time, link] = `${event.detail?.data}`.split(" "), at = Date.parse(time), note = $("#redis-away");
     if (at) { base = at; mark = performance.now(); }
+    if (note) note.hidden = !link;
     alive();
   });
   on("htmx:after:sse:message", () => { alive(); settled(); });

@@ -6,7 +6,6 @@ from playwright.sync_api import Browser, BrowserContext, Frame, Page, expect
 
 from tests.circle.stack import Stack
 
-
 #: resolves with the moment at which the element's word was another one on the screen
 _PAINTED = """([selector, word]) => {
   window.paintedAt = new Promise((resolve) => {
