@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from aiohttp import web
@@ -210,9 +211,10 @@ class Lab:
             wanted["PORTAL_PROMETHEUS_URL"] = ("kube-prometheus-stack-prometheus", "http-web")
             wanted["PORTAL_ALERTMANAGER_URL"] = ("kube-prometheus-stack-alertmanager", "http-web")
         lines = []
+        known = _ports_in(self._beside(".env"))
         for name, (service, port) in wanted.items():
-            url = await self._services.start_listener("platform-monitoring", service, port)
-            lines.append(f"{name}={url}")
+            where = await self._services.start_listener("platform-monitoring", service, port, known.get(name, 0))
+            lines.append(f"{name}={where}")
         token = self._beside(".grafana-token")
         write_private(token, self._services.grafana_token + "\n")
         lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")
@@ -266,6 +268,15 @@ class Lab:
                     await asyncio.wait_for(part.stop(), 0.5)
         if self._client is not None:
             await self._client.close()
+
+
+def _ports_in(environment: Path) -> dict[str, int]:
+    """The ports that an earlier lab wrote here: a portal that runs on has read them and does not look again."""
+    try:
+        lines = environment.read_text(encoding="utf-8").splitlines()
+        return {name: urlsplit(value).port or 0 for name, _, value in (line.partition("=") for line in lines)}
+    except (OSError, ValueError):
+        return {}
 
 
 def _first_version() -> int:

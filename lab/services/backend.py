@@ -111,8 +111,11 @@ class Services:
             return self._grafana.handle(request, backend)
         return text(f"the lab has no program for {repository}\n", 404)
 
-    async def start_listener(self, namespace: str, service: str, port_name: str) -> str:
-        """The URL of an own listener that is the Service: refused while nothing is ready behind it."""
+    async def start_listener(self, namespace: str, service: str, port_name: str, wanted: int = 0) -> str:
+        """The URL of an own listener that is the Service: refused while nothing is ready behind it.
+
+        It takes the port `wanted` when that is free. Raises OSError.
+        """
 
         async def answered(http: web.Request) -> web.StreamResponse:
             if self._before is not None:
@@ -139,7 +142,7 @@ class Services:
             return seen[1]
 
         self._debian()
-        listener = Listener(open_now, answered, self._address)
+        listener = Listener(open_now, answered, self._address, wanted)
         self._listeners.append(listener)
         return await listener.start()
 

@@ -21,17 +21,28 @@ _CHECK_SECONDS = 0.1
 class Listener:
     """See the module. Call `start` once, `stop` at the end."""
 
-    def __init__(self, open_now: Callable[[], bool], handler: Handler, address: Address | None = None) -> None:
+    def __init__(
+        self, open_now: Callable[[], bool], handler: Handler, address: Address | None = None, port: int = 0
+    ) -> None:
         self._open_now, self._handler, self._address = open_now, handler, address or Address()
         self._socket: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
         self._task: asyncio.Task[None] | None = None
-        self.port = 0
+        self.port = port
 
     async def start(self) -> str:
-        """Bind to a port of the OS's choice; the URL. Listens at once when something is ready. Raises OSError."""
-        self._bind()
+        """Bind to the wanted port, else to one of the OS's choice; the URL. Listens at once when something is ready.
+
+        Raises OSError when the address is not this machine's.
+        """
+        try:
+            self._bind()
+        except OSError:
+            if not self.port:
+                raise
+            self.port = 0
+            self._bind()
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._handler)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
@@ -53,7 +64,11 @@ class Listener:
         host = self._address.bind
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, self.port))
+        try:
+            made.bind((host, self.port))
+        except OSError:
+            made.close()
+            raise
         self.port = int(made.getsockname()[1])
         self._socket = made
 

@@ -86,6 +86,7 @@ def test_it_writes_beside_its_kubeconfig_and_leaves_nothing_in_the_temporary_fol
 def test_a_lab_that_starts_anew_on_the_same_port_sends_watchers_back_to_list(tmp_path: Path) -> None:
     first = RunningLab("healthy", tmp_path)
     port = urlsplit(str(first.http.base_url)).port
+    grafana = environment_of(first)["PORTAL_GRAFANA_URL"]
     version = first.get("/api/v1/pods", limit="1")["metadata"]["resourceVersion"]
     git = tmp_path / "kubeconfig.git" / "bootstrap" / "apps" / "monitoring.yaml"
     before = git.read_text()
@@ -100,10 +101,28 @@ def test_a_lab_that_starts_anew_on_the_same_port_sends_watchers_back_to_list(tmp
         assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
         fresh = second.get("/api/v1/pods", limit="1")["metadata"]["resourceVersion"]
         assert int(fresh) > int(version)
+        # a portal that runs on has read the old address
+        assert environment_of(second)["PORTAL_GRAFANA_URL"] == grafana
+        assert httpx.get(f"{grafana}/api/health", trust_env=False).json()["database"] == "ok"
         # a new life begins with Git as the scenario has it, not with the last one's edits
         assert git.read_text() == before
     finally:
         second.stop()
+
+
+def test_a_listeners_port_that_is_taken_by_now_is_another(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        (tmp_path / "kubeconfig.env").write_text(f"PORTAL_GRAFANA_URL=http://127.0.0.1:{taken}\n")
+        lab = RunningLab("healthy", tmp_path)
+        try:
+            grafana = environment_of(lab)["PORTAL_GRAFANA_URL"]
+            assert urlsplit(grafana).port != taken
+            assert httpx.get(f"{grafana}/api/health", trust_env=False).json()["database"] == "ok"
+        finally:
+            lab.stop()
 
 
 def test_the_empty_world_begins_at_the_versions_a_fresh_server_has(tmp_path: Path) -> None:
