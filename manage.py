@@ -1,6 +1,7 @@
 #!/usr/bin/env python
-"""Django's command line for Phaseboard."""
+"""Django's command line for Phaseboard. A setting that makes no sense ends it with one sentence and exit code 3."""
 
+import json
 import os
 import sys
 
@@ -8,9 +9,20 @@ import sys
 def main() -> None:
     """Run the command named on the command line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(_refused(str(error)))
+
+
+def _refused(sentence: str) -> int:
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": sentence}, indent=2) + "\n")
+    sys.stderr.write(sentence + "\n")
+    return 3
 
 
 if __name__ == "__main__":

@@ -33,6 +33,16 @@ def secret(name: str, default: str | None = None) -> str | None:
     return os.environ.get(name, default)
 
 
+def flag(name: str) -> bool:
+    """A setting that is on or off; off when it is not set. :raises ImproperlyConfigured: it says neither."""
+    given = os.environ.get(name, "").strip().lower()
+    if given in {"1", "true", "yes", "on"}:
+        return True
+    if given in {"", "0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} is {given!r}: set it to 1 or 0.")
+
+
 def _kubeconfig_env(path: str) -> None:
     """``P.env`` beside a kubeconfig P (the lab writes one) fills in what the environment does not say."""
     beside = Path(f"{path}.env")
@@ -53,12 +63,12 @@ PORTAL_ALERTMANAGER_URL = os.environ.get("PORTAL_ALERTMANAGER_URL", "")
 PORTAL_GRAFANA_URL = os.environ.get("PORTAL_GRAFANA_URL", "")
 PORTAL_GRAFANA_TOKEN_FILE = os.environ.get("PORTAL_GRAFANA_TOKEN_FILE", "")
 #: 1 when the cluster is the embedded lab: the UI says DEMO on every page
-PORTAL_LAB = env.bool("PORTAL_LAB", default=False)
+PORTAL_LAB = flag("PORTAL_LAB")
 PORTAL_PROJECTS_DIR = Path(os.environ.get("PORTAL_PROJECTS_DIR", BASE_DIR / "projects"))
 #: two-person rule also for tier 2 (design §6)
-PORTAL_PRODUCTION = env.bool("PORTAL_PRODUCTION", default=False)
+PORTAL_PRODUCTION = flag("PORTAL_PRODUCTION")
 
-DEBUG = env.bool("DJANGO_DEBUG", default=False)
+DEBUG = flag("DJANGO_DEBUG")
 
 
 def _secret_key() -> str:
@@ -140,6 +150,8 @@ def _database() -> dict[str, Any]:
     if not url:
         STATE_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
         url = f"sqlite:///{STATE_DIR / 'phaseboard.sqlite3'}"
+    if url.partition(":")[0] not in {"postgres", "postgresql", "psql", "pgsql", "sqlite"}:
+        raise ImproperlyConfigured("DATABASE_URL must name PostgreSQL (postgres://…) or SQLite (sqlite:///path).")
     try:
         config: dict[str, Any] = dict(env.db_url_config(url))
     except (environ.ImproperlyConfigured, ValueError, KeyError) as error:
@@ -153,10 +165,8 @@ def _database() -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-    elif config.get("ENGINE") == "django.db.backends.postgresql":
-        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
     else:
-        raise ImproperlyConfigured("DATABASE_URL must name PostgreSQL (postgres://…) or SQLite (sqlite:///path).")
+        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
     config["CONN_MAX_AGE"] = 60
     config["CONN_HEALTH_CHECKS"] = True
     return config
@@ -166,6 +176,8 @@ DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = secret("REDIS_URL") or "redis://127.0.0.1:6379/0"
+if not REDIS_URL.startswith(("redis://", "rediss://")):
+    raise ImproperlyConfigured("REDIS_URL is not a Redis URL, e.g. redis://:password@host:6379/0.")
 
 # The row is the job and the message a wake-up: early acknowledgement, no results, no retries of the publish.
 CELERY_BROKER_URL = REDIS_URL
@@ -196,13 +208,13 @@ LOGIN_URL = "accounts:sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:sign-in"
 
-_SECURE = env.bool("PORTAL_HTTPS", default=False)
+_SECURE = flag("PORTAL_HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _SECURE
 SECURE_SSL_REDIRECT = _SECURE
 SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _SECURE
 SECURE_HSTS_PRELOAD = _SECURE
-if env.bool("PORTAL_BEHIND_PROXY", default=False):
+if flag("PORTAL_BEHIND_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"

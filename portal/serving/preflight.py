@@ -17,6 +17,14 @@ from ruamel.yaml.error import YAMLError
 from portal.serving.embedded import NothingToServeWith
 
 
+def port_number(given: str | int) -> int:
+    """What ``PORTAL_PORT`` says. :raises NothingToServeWith: it is no port."""
+    text = str(given).strip()
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65_536:
+        return int(text)
+    raise NothingToServeWith(f"{text!r} is not a port; set PORTAL_PORT to a number from 1 to 65535.")
+
+
 def port_is_free(host: str, port: int) -> None:
     """:raises NothingToServeWith: somebody listens there."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

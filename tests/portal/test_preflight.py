@@ -22,6 +22,12 @@ def test_a_taken_port_says_how_to_use_another() -> None:
             preflight.port_is_free("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("given", ["abc", "0", "99999", "-1", ""])
+def test_what_is_no_port_is_said_so(given: str) -> None:
+    with pytest.raises(NothingToServeWith, match="PORTAL_PORT to a number from 1 to 65535"):
+        preflight.port_number(given)
+
+
 def test_two_portals_cannot_share_one_state_directory(tmp_path: Path) -> None:
     with preflight.only_one(tmp_path), pytest.raises(NothingToServeWith, match="already runs .* PORTAL_STATE_DIR"):
         preflight.only_one(tmp_path)

@@ -31,14 +31,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Command-line options; each has an environment variable, so that `make run` can be configured."""
         parser.add_argument("--host", default=os.environ.get("PORTAL_HOST", "127.0.0.1"))
-        parser.add_argument("--port", type=int, default=int(os.environ.get("PORTAL_PORT", "8000")))
+        parser.add_argument("--port", default=os.environ.get("PORTAL_PORT", "8000"))
         parser.add_argument("--scenario", default=os.environ.get("PORTAL_LAB_SCENARIO", "grafana-broken"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """:raises CommandError: something is missing or taken; one sentence says what to do."""
         began = time.monotonic()
         try:
-            self._serve(options["host"], options["port"], options["scenario"], began)
+            self._serve(options["host"], preflight.port_number(options["port"]), options["scenario"], began)
         except (NothingToServeWith, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
 
