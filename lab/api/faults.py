@@ -70,9 +70,15 @@ def _checked(spec: Obj) -> Obj:
         raise errors.bad_request(f"unknown action {action!r}: status:CODE, delay:SECONDS, {', '.join(_SIMPLE)}")
     if target not in TARGETS:
         raise errors.bad_request(f"unknown target {target!r}: one of {', '.join(TARGETS)}")
-    unknown = set(spec) - set(Fault.__dataclass_fields__)
+    unknown = set(spec) - (set(Fault.__dataclass_fields__) - {"id"})
     if unknown:
         raise errors.bad_request(f"unknown fields {', '.join(sorted(unknown))}")
+    for name in ("count", "retry_after"):
+        if type(spec.get(name, 0)) is not int:
+            raise errors.bad_request(f"{name} is a whole number, not {spec[name]!r}")
+    for name in ("verb", "resource", "namespace", "name"):
+        if not isinstance(spec.get(name, ""), str):
+            raise errors.bad_request(f"{name} is a text, not {spec[name]!r}")
     return {**spec, "target": target}
 
 

@@ -6,16 +6,20 @@ from lab.controllers import meta, placement, pods
 from lab.controllers.client import Object
 from lab.controllers.world import Controller, Key, Mapper
 
+#: what removes a running pod; all else only keeps new ones away
+EVICTING = ("NoExecute",)
 
-def eligible(daemon_set: Object, nodes: list[Object]) -> list[str]:
-    """Names of the nodes that should run a pod of this DaemonSet."""
+
+def eligible(
+    daemon_set: Object, nodes: list[Object], effects: tuple[str, ...] = ("NoSchedule", "NoExecute")
+) -> list[str]:
+    """Names of the nodes that should run a pod of this DaemonSet: taints with these effects keep it away."""
     spec = daemon_set["spec"]["template"]["spec"]
     probe = {"spec": {**spec, "tolerations": [*(spec.get("tolerations") or []), *pods.DAEMON_TOLERATIONS]}}
     return sorted(
         node["metadata"]["name"]
         for node in nodes
-        if placement.affinity_reason(probe, node) is None
-        and not placement.untolerated(probe, node, ("NoSchedule", "NoExecute"))
+        if placement.affinity_reason(probe, node) is None and not placement.untolerated(probe, node, effects)
     )
 
 
@@ -64,7 +68,9 @@ class DaemonSetController(Controller):
         daemon_set = self.cache.get("daemonsets.apps", *key)
         if not daemon_set or meta.deleting(daemon_set):
             return None
-        wanted = eligible(daemon_set, self.cache.list("nodes"))
+        nodes = self.cache.list("nodes")
+        wanted = eligible(daemon_set, nodes)
+        may_stay = eligible(daemon_set, nodes, EVICTING)
         revision = revision_hash(daemon_set)
         mine = self.cache.owned("pods", meta.uid(daemon_set))
         alive = {pods.claimed_node(pod): pod for pod in mine if not meta.pod_finished(pod)}
@@ -75,7 +81,7 @@ class DaemonSetController(Controller):
                 message = f"Created pod: {made['metadata']['name']}"
                 await self.world.recorder.record(self.component, daemon_set, "SuccessfulCreate", message)
         for node, pod in alive.items():
-            if node not in wanted and not meta.deleting(pod):
+            if node not in may_stay and not meta.deleting(pod):
                 await self.remove("pods", pod)
         await self._update(daemon_set, alive, revision)
         mine = self.cache.owned("pods", meta.uid(daemon_set))

@@ -233,10 +233,19 @@ def test_an_open_watch_is_told_that_its_version_expired(lab_api: RunningApi, adm
 
 
 @pytest.mark.parametrize(
-    "bad", [{"action": "explode"}, {"action": "status:200"}, {"action": "reset", "target": "moon"}]
+    "bad",
+    [
+        {"action": "explode"},
+        {"action": "status:200"},
+        {"action": "reset", "target": "moon"},
+        {"action": "reset", "count": "many"},
+        {"action": "reset", "resource": 5},
+        {"action": "reset", "id": "1"},
+    ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(admin: httpx.Client, bad: Json) -> None:
+def test_a_fault_that_makes_no_sense_is_refused(admin: httpx.Client, maps: str, bad: Json) -> None:
     assert admin.post("/lab/faults", json=bad).status_code == 400
+    assert admin.get(maps).status_code == 200
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.controllers import daemonset
 from lab.controllers.kubelet import grafana
 from lab.controllers.kubelet.behaviour import Behaviour, decide
 from lab.controllers.kubelet.podstatus import running_entry, waiting_entry
@@ -211,3 +212,13 @@ def test_argo_cds_own_pods_are_known_programs() -> None:
     spec = {"name": "argocd-server", "image": argocd.IMAGE}
     pod = {"metadata": {"name": "p", "namespace": "argocd"}, "spec": {"containers": [spec]}}
     assert decide(pod, spec, Builder(datetime.now(UTC))).log
+
+
+def test_a_taint_keeps_new_daemon_pods_away_and_only_noexecute_removes_those_that_run() -> None:
+    nodes = [
+        {"metadata": {"name": effect, "labels": {}}, "spec": {"taints": [{"key": "a", "value": "b", "effect": effect}]}}
+        for effect in ("NoSchedule", "NoExecute")
+    ]
+    daemon_set: dict[str, Any] = {"spec": {"template": {"spec": {"containers": []}}}}
+    assert daemonset.eligible(daemon_set, nodes) == []
+    assert daemonset.eligible(daemon_set, nodes, daemonset.EVICTING) == ["NoSchedule"]
