@@ -1,13 +1,13 @@
-/* The page hears of changes. Starts before htmx, so that no event of the first connect is missed. */
+/* Starts before htmx, to miss no event of the first connect. */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const on = (names, handler) => names.split(" ").forEach((name) => document.addEventListener(name, handler));
-  const STALE_AFTER = 40_000;
+  const put = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
 
   /* clock: the server's, advanced by a monotonic one */
-  let base = Number(document.body.dataset.now) || Date.now();
+  let base = +document.body.dataset.now || Date.now();
   let mark = performance.now();
   const now = () => base + performance.now() - mark;
   const pad = (n) => String(n).padStart(2, "0");
@@ -19,11 +19,12 @@
     : s < 86_400 ? `${Math.floor(s / 3600)} h ${pad(Math.floor(s % 3600 / 60))} m` : `${Math.floor(s / 86_400)} d ${Math.floor(s % 86_400 / 3600)} h`;
   const PHRASE = { ago: (s) => `${rough(s)} ago`, for: rough, elapsed: length };
 
+  /* out of sight every ten seconds: a table is dear to lay out */
   function ages() {
     const moment = now();
-    for (const node of all("[data-observed-at]")) {
-      const text = PHRASE[node.dataset.age || "ago"](Math.max(1, Math.floor((moment - node.dataset.observedAt) / 1000)));
-      if (node.textContent !== text) node.textContent = text;
+    const due = (node) => moment % 1e4 < 1e3 || Math.abs(node.getBoundingClientRect().top) < innerHeight;
+    for (const node of all("[data-observed-at]").filter(due)) {
+      put(node, PHRASE[node.dataset.age](Math.max(1, Math.floor((moment - node.dataset.observedAt) / 1000))));
     }
     for (const bar of all("progress[data-from]")) {
       bar.value = Math.min(bar.max, Math.max(0, (moment - bar.dataset.from) / 1000));
@@ -34,7 +35,6 @@
   let heard = now();
   let state = "off";
   let attempt = 0;
-  const opened = performance.now();
 
   function show(next) {
     const pill = $("#pill"), banner = $("#offline");
@@ -42,15 +42,14 @@
     const since = clock(heard);
     const text = { live: "Live", reconnecting: `Reconnecting (${attempt})`, stale: `Stale since ${since}`, ended: "Signed out", off: "Not live" }[next];
     if (pill.dataset.link !== next) pill.dataset.link = next;
-    const words = pill.lastElementChild;
-    if (words.textContent !== text) words.textContent = text;
+    put(pill.lastElementChild, text);
     if (next !== state) say(/stale|ended/.test(next) ? text : "");
     state = next;
     const off = /stale|ended/.test(next);
     if (banner) {
       banner.hidden = !off;
       if (off) {
-        $("[data-offline-head]").textContent = next === "ended" ? "Signed out." : `Stale since ${since}.`;
+        put($("[data-offline-head]"), `${text}.`);
         $("[data-offline-text]").textContent = next === "ended" ? "Sign in again to go on."
           : `Values on this page are from ${since} UTC. Buttons that change the cluster are off until it reconnects.`;
       }
@@ -59,9 +58,9 @@
   }
 
   function writes(off) {
-    for (const button of all("[data-write]")) {
-      if (off && !button.disabled) { button.disabled = true; button.dataset.offBy = "link"; }
-      else if (!off && button.dataset.offBy) { button.disabled = false; delete button.dataset.offBy; }
+    for (const button of all(off ? "[data-write]:enabled" : "[data-off]")) {
+      button.disabled = off;
+      button.toggleAttribute("data-off", off);
     }
   }
 
@@ -69,10 +68,10 @@
 
   on("htmx:after:sse:connection", alive);
   on("htmx:before:sse:connection", (event) => {
-    const tries = event.detail.connection?.attempt || 0;
-    if (tries > 0 && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
+    const tries = event.detail.connection?.attempt;
+    if (tries && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
   });
-  on("htmx:sse:error", () => { attempt += 1; if (state === "live" || state === "reconnecting") show("reconnecting"); });
+  on("htmx:sse:error", () => { attempt += 1; if (/live|rec/.test(state)) show("reconnecting"); });
   /* the session moved: ask again at once; 401 then says that it ended */
   on("bye", () => setTimeout(() => window.htmx?.trigger("#live", "again"), 100));
   on("htmx:response:error htmx:after:request", (event) => {
@@ -106,11 +105,7 @@
         const group = $(`tbody[data-group="${row.dataset.state}"]`, table);
         if (group && row.parentElement !== group) group.append(row);
       }
-      for (const group of all("tbody[data-group]", table)) {
-        const count = String(all("tr[data-row]", group).length);
-        const node = $("[data-count]", group);
-        if (node && node.textContent !== count) node.textContent = count;
-      }
+      for (const group of all("tbody[data-group]", table)) put($("[data-count]", group), String(all("tr[data-row]", group).length));
     }
   }
   on("mouseout focusout", (event) => { if (event.target.closest?.("[data-regroup]")) setTimeout(regroup, 50); });
@@ -126,12 +121,12 @@
       if (before && before !== node.dataset.state) queue.set(node.dataset.announce, node.dataset.state.replaceAll("_", " "));
     }
     if (queue.size && !timer) timer = setTimeout(() => {
-      const [name, word] = [...queue][queue.size - 1];
+      const [name, word] = [...queue].at(-1);
       say(queue.size === 1 ? `${name} is ${word}` : `${queue.size} changed: ${name} is ${word}`);
       queue.clear(); timer = 0;
     }, 1500);
   }
-  function say(text) { const node = $("#announcer"); if (node && text) node.textContent = text; }
+  function say(text) { if (text) put($("#announcer"), text); }
 
   /* log */
   const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 48;
@@ -147,7 +142,7 @@
   function lines() {
     const inbox = $("#log-inbox > [data-last]"), box = $("#log-box");
     if (!inbox || !box) return;
-    const have = Number(box.dataset.last || 0), first = Number(inbox.dataset.first), last = Number(inbox.dataset.last);
+    const have = +box.dataset.last || 0, first = +inbox.dataset.first, last = +inbox.dataset.last;
     if (last <= have) { inbox.remove(); return; }
     if (first > have + 1) {  // more came than one message carries
       fetch(`${box.dataset.more}?after=${have}`, { headers: { "HX-Request": "true" } })
@@ -163,10 +158,9 @@
     inbox.remove();
     place(inbox);
     box.dataset.last = last;
-    for (const line of all(".ll.newest", box)) line.classList.remove("newest");
+    $(".newest", box)?.classList.remove("newest");
     document.getElementById(`L${last}`)?.classList.add("newest");
-    const count = $("#log-count");
-    if (count) count.textContent = `${last} lines`;
+    put($("#log-count"), `${last} lines`);
     if (following) box.scrollTop = box.scrollHeight;
   }
 
@@ -174,8 +168,8 @@
     ages();
     if (!$("#live") || document.hidden) { if (document.hidden) heard = now(); return; }
     if (state === "ended") return;
-    if (now() - heard > STALE_AFTER) show("stale");
-    else if (state === "off" && performance.now() - opened > 10_000) { attempt = 1; show("reconnecting"); }
+    if (now() - heard > 40_000) show("stale");
+    else if (state === "off" && performance.now() > 10_000) { attempt = 1; show("reconnecting"); }
   }, 1000);
   ages();
 })();
