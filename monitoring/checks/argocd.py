@@ -148,6 +148,13 @@ def _claim_stuck(_: Any, context: claims.ClaimContext) -> tuple[str, dict[str, A
     return "argocd_application", {"namespace": context.application_namespace, "name": context.application}
 
 
+def _claim_named(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
+    """Only where the line, or the row it stands in, says that it speaks of the Application."""
+    said = " ".join((context.text, *context.parents[:1])).lower()
+    named = context.application and context.application in said
+    return _claim_stuck(match, context) if named or "argocd" in said.replace(" ", "") else None
+
+
 TYPES = (
     CheckType(
         slug="argocd_application",
@@ -167,6 +174,8 @@ TYPES = (
             ),
             claims.pattern(r"argo\s?cd\s+application\s+(?:is\s+)?(?:synced|healthy)", _claim_stuck),
             claims.pattern(r"components? (?:are )?deployed via GitOps", _claim_stuck),
+            claims.pattern(r"\bsynced\b(?:\s*(?:[/,&+]|and)\s*healthy\b)?", _claim_named),
+            claims.pattern(r"\bout ?of ?sync\b", _claim_named, contrary=("out_of_sync", "missing", "degraded")),
         ),
     ),
 )

@@ -16,6 +16,15 @@ from monitoring.verdict import Verdict, Word
 
 #: longest line a pattern is tried on
 MAX_LINE = 600
+#: what stands between a name and its value: ``Retention: 15d``, ``retention **is** 15d``, ``scrapes every 30s``
+GAP = r"(?:\s|[*_`:=|–-]|\b(?:is|of|for|at|every|set to)\b){1,12}"
+#: words before a statement in the same clause that make it a wish, a plan or its opposite
+_UNREAL = re.compile(
+    r"\b(?:should|would|could|will|shall|may|might|must|needs?|plan(?:s|ned|ning)?|want(?:s|ed)?|future|eventually|"
+    r"not|no|never|without|if|until|instead)\b|n't\b|n’t\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.;!?](?:\s|$)|,\s+but\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +114,37 @@ def component(context: ClaimContext) -> Known | None:
     return None
 
 
+def component_of(match: re.Match[str], context: ClaimContext) -> Known | None:
+    """What a part of a line is about: the component named last before it, else :func:`component`."""
+    before = _CHART.sub(lambda found: " " * len(found.group(0)), match.string[: match.start()])
+    named = [(found.start(), found.end(), known) for words, known in COMPONENTS for found in words.finditer(before)]
+    return max(named, key=lambda entry: entry[:2])[2] if named else component(context)
+
+
 def scoped(context: ClaimContext, **params: Any) -> dict[str, Any]:
     """Parameters with the report's namespace when it has one."""
     return {"namespace": context.namespace, **params} if context.namespace else params
 
 
+def _unreal(line: str, start: int) -> bool:
+    """Whether what begins here is wished, planned or denied by the words before it in its clause."""
+    clause = max((found.end() for found in _CLAUSE.finditer(line, 0, start)), default=0)
+    return bool(_UNREAL.search(line, clause, start))
+
+
 def read(patterns: Iterable[ClaimPattern], context: ClaimContext) -> list[Claim]:
-    """Every claim these patterns find in the line, in order, without repeats."""
+    """Every claim these patterns find in the line, in order, without repeats; a part is understood once."""
     found: list[Claim] = []
+    taken: list[tuple[int, int]] = []
     line = context.text[:MAX_LINE]
     for item in patterns:
         for match in item.regex.finditer(line):
+            start, end = match.span()
+            if _unreal(line, start) or any(start < upto and since < end for since, upto in taken):
+                continue
             built = item.builder(match, context)
             if built is not None:
+                taken.append((start, end))
                 claim = Claim(built[0], built[1], match.group(0).strip(), item.contrary)
                 if claim not in found:
                     found.append(claim)

@@ -194,9 +194,14 @@ def _expected(params: Nodes) -> str:
 
 def _claim_nodes(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
     found = match.groupdict()
-    roles = {"control-plane": int(found["masters"]), "worker": int(found["workers"])} if found["masters"] else {}
+    masters, workers = found.get("masters"), found.get("workers")
+    roles = {"control-plane": int(masters), "worker": int(workers)} if masters and workers else {}
     number = int(found["count"])
     return ("nodes", {"count": number, "exact": True, **({"roles": roles} if roles else {})}) if number else None
+
+
+def _claim_version(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
+    return "nodes", {"count": 1, "version": f"v{match['version']}"}
 
 
 def _claim_taints(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
@@ -223,6 +228,11 @@ TYPES = (
                 r"(?P<count>\d{1,4})\s+nodes\b(?:\s*\(\s*(?P<masters>\d{1,3})\s+(?:masters?|control[- ]plane\w*)\s*,\s*"
                 r"(?P<workers>\d{1,4})\s+workers?)?",
                 _claim_nodes,
+            ),
+            claims.pattern(r"\bnodes\s*[:=]\s*(?P<count>\d{1,4})(?=\s*(?:$|[,;)|]|ready\b|total\b))", _claim_nodes),
+            claims.pattern(
+                r"\bkubernetes\s+(?:version\s*[:=]?\s*)?v?(?P<version>1\.\d{1,2}(?:\.\d{1,3})?)\b(?![+.])",
+                _claim_version,
             ),
         ),
     ),

@@ -184,7 +184,7 @@ def _objects_expected(params: OperatorObjects) -> str:
 
 def _claim_setting(field: str) -> claims.Builder:
     def build(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
-        known = claims.component(context)
+        known = claims.component_of(match, context)
         slugs = {"app.kubernetes.io/name=prometheus": "prometheus_config"}
         if field == "retention":
             slugs["app.kubernetes.io/name=alertmanager"] = "alertmanager_config"
@@ -207,7 +207,7 @@ def _claim_namespace(match: Any, context: claims.ClaimContext) -> tuple[str, dic
     return "objects_present", {"resource": "namespaces", "names": [match["name"]]}
 
 
-_TIME = r"(?P<number>\d{1,6})\s*(?P<unit>years?|y|weeks?|w|days?|d|hours?|h|minutes?|min|m|seconds?|sec|s)\b"
+_TIME = r"(?P<number>\d{1,6})[\s-]{0,3}(?P<unit>years?|y|weeks?|w|days?|d|hours?|h|minutes?|min|m|seconds?|sec|s)\b"
 
 TYPES = (
     CheckType(
@@ -220,8 +220,13 @@ TYPES = (
         command=lambda p: _config_command("prometheuses", p),
         expected=_expected,
         claims=(
-            claims.pattern(rf"retention\s*:\s*{_TIME}", _claim_setting("retention")),
-            claims.pattern(rf"scrape interval\s*:\s*{_TIME}", _claim_setting("scrape_interval")),
+            claims.pattern(rf"retention(?:\s+(?:time|period))?{claims.GAP}{_TIME}", _claim_setting("retention")),
+            claims.pattern(rf"{_TIME}[\s-](?:of\s+)?retention\b", _claim_setting("retention")),
+            claims.pattern(
+                rf"\b(?:keeps|retains)\s+(?:(?:its|data|metrics|samples|for)\s+){{0,3}}{_TIME}",
+                _claim_setting("retention"),
+            ),
+            claims.pattern(rf"scrape(?:s|d)?(?:\s+interval)?{claims.GAP}{_TIME}", _claim_setting("scrape_interval")),
         ),
     ),
     CheckType(

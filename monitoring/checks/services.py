@@ -204,7 +204,8 @@ def _claim_cluster_ip(match: Any, context: claims.ClaimContext) -> tuple[str, di
 def _claim_address(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
     if not context.namespace:
         return None
-    name = {"name": match["name"]} if match["name"] else {}
+    named = match.groupdict().get("name")
+    name = {"name": named} if named else {}
     return "load_balancer_address", {"namespace": context.namespace, **name, "address": match["ip"]}
 
 
@@ -233,6 +234,14 @@ TYPES = (
             claims.pattern(
                 rf"load\s?balancer(?:\s+service)?(?:\s+exists)?\s*:\s*(?:`?(?P<name>{_NAME})`?\s*\(\s*)?(?P<ip>{_IP})",
                 _claim_address,
+            ),
+            claims.pattern(rf"\bload\s?balancer\b[^.;|\n]{{0,40}}?(?P<ip>{_IP})", _claim_address),
+            claims.pattern(
+                rf"\b(?:reachable|available|accessible|exposed)\s+(?:at|on|under|via)\s+(?:https?://)?(?P<ip>{_IP})",
+                _claim_address,
+            ),
+            claims.pattern(
+                rf"\bIP(?:\s+address)?(?:\s+of\s+[\w-]{{2,60}})?\s*(?:is\b|[:=])\s*(?P<ip>{_IP})", _claim_address
             ),
         ),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -205,7 +206,7 @@ _SIZE = r"\d{1,6}(?:[KMGTPE]i?)"
 
 
 def _claim_size(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
-    known = claims.component(context)
+    known = claims.component_of(match, context)
     if known is None or not context.namespace:
         return None
     found = match.groupdict()
@@ -217,6 +218,15 @@ def _claim_size(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str
         "exact": True,
         **cls,
     }
+
+
+def _claim_size_here(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
+    """A size said in passing counts for what its own line, or the one it belongs to, names."""
+    return _claim_size(match, replace(context, parents=context.parents[:1]))
+
+
+def _claim_default(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
+    return "storage_class", {"name": match["class"].lower(), "default": True}
 
 
 def _claim_named(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
@@ -251,6 +261,12 @@ TYPES = (
             claims.pattern(
                 rf"`?(?P<name>[a-z0-9][a-z0-9-]{{2,200}})`?\s*\(\s*(?P<size>{_SIZE})\s*,\s*Bound\s*\)", _claim_named
             ),
+            claims.pattern(
+                rf"(?P<size>{_SIZE})B?\s+(?:of\s+)?(?:\w+\s+)?(?:storage|pvc|volume|disk|nfs)\b", _claim_size_here
+            ),
+            claims.pattern(
+                rf"\b(?:storage|pvc|volume|disk)\b[^.;,|\n]{{0,40}}?\b(?P<size>{_SIZE})B?\b", _claim_size_here
+            ),
         ),
     ),
     CheckType(
@@ -264,6 +280,15 @@ TYPES = (
         expected=lambda p: f"{p.name or p.provisioner}{', the one default' if p.default else ' exists'}",
         claims=(
             claims.pattern(r"`?(?P<class>[a-z][a-z0-9]{0,20}-[a-z0-9-]{1,40})`?\s+StorageClass\b", _claim_class),
+            claims.pattern(
+                r"\bdefault\s+storage\s?class\s*(?:[:=]|\bis\b)\s*`?(?!set\b|configured|missing|now\b|the\b|working|a\b)"
+                r"(?P<class>[a-z][a-z0-9-]{1,40})",
+                _claim_default,
+            ),
+            claims.pattern(
+                r"`?\b(?P<class>[a-z][a-z0-9-]{1,40})`?\s+is\s+(?:now\s+)?the\s+default(?:\s+storage\s?class)?\b",
+                _claim_default,
+            ),
             claims.pattern(r"\bNFS storage class (?:is )?(?:configured|working|set)", _claim_nfs),
         ),
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -298,6 +298,15 @@ def _claim_pod(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str,
     return "workload_ready", params
 
 
+def _claim_ready(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
+    """``2/2 Running`` beside a component: its containers, or all pods of a DaemonSet."""
+    known = claims.component_of(match, replace(context, parents=context.parents[:1]))
+    if known is None:
+        return None
+    number = {"exactly" if known.kind == "DaemonSet" else "containers": int(match["total"])}
+    return "workload_ready", claims.scoped(context, selector=known.selector, kind=known.kind, **number)
+
+
 def _split_ordinal(pod: str) -> str | None:
     name, dash, number = pod.rpartition("-")
     return name if dash and number.isdigit() and len(number) < 4 else None
@@ -346,6 +355,8 @@ TYPES = (
             claims.pattern(
                 r"`?(?P<pod>[a-z0-9][a-z0-9.-]{2,200})`?\s*\((?P<total>\d{1,3})/(?P=total)\s+Running\)", _claim_pod
             ),
+            claims.pattern(r"(?<![\d/])(?P<total>\d{1,3})/(?P=total)\s+(?:running|ready|up)\b", _claim_ready),
+            claims.pattern(r"\b(?:running|ready)\s*[(:]?\s*(?P<total>\d{1,3})/(?P=total)(?![\d/])", _claim_ready),
             claims.pattern(r"(?P<count>\d{1,4})\s+DaemonSet\s+pods?", _claim_daemonset),
             claims.pattern(r"(?:running\s+)?on\s+(?:all|every)\s+(?:(?P<count>\d{1,4})\s+)?nodes?", _claim_every_node),
             claims.pattern(

@@ -93,6 +93,57 @@ def test_a_claim_becomes_the_check_that_proves_it(
 
 
 @pytest.mark.parametrize(
+    ("text", "slug", "some"),
+    [
+        ("Prometheus retention 30 days", "prometheus_config", {"retention": "30d"}),
+        ("- **Prometheus** runs, **retention** is 30d", "prometheus_config", {"retention": "30d"}),
+        ("* Prometheus has 15-day retention", "prometheus_config", {"retention": "15d"}),
+        ("prometheus keeps metrics for 2 weeks", "prometheus_config", {"retention": "2w"}),
+        ("1. Prometheus scrapes every 15s", "prometheus_config", {"scrape_interval": "15s"}),
+        ("Alertmanager: 2/2 Running", "workload_ready", {"containers": 2, "kind": "StatefulSet"}),
+        (
+            "prometheus ready (2/2), grafana is broken",
+            "workload_ready",
+            {"selector": "app.kubernetes.io/name=prometheus"},
+        ),
+        ("Node exporter 7/7 ready", "workload_ready", {"exactly": 7, "kind": "DaemonSet"}),
+        ("Alertmanager has 5Gi of storage", "pvc_bound", {"size": "5Gi"}),
+        ("Prometheus volume is 20Gi", "pvc_bound", {"size": "20Gi"}),
+        ("Nodes: 5", "nodes", {"count": 5, "exact": True}),
+        ("We run Kubernetes v1.29", "nodes", {"version": "v1.29"}),
+        ("Default StorageClass: openebs-hostpath", "storage_class", {"name": "openebs-hostpath", "default": True}),
+        ("nfs-client is the default StorageClass", "storage_class", {"name": "nfs-client", "default": True}),
+        ("Grafana LoadBalancer at 10.1.5.185", "load_balancer_address", {"address": "10.1.5.185"}),
+        ("Grafana is reachable at http://10.1.5.186", "load_balancer_address", {"address": "10.1.5.186"}),
+        ("kube-prometheus-stack is Synced and Healthy", "argocd_application", {"name": "kube-prometheus-stack"}),
+    ],
+)
+def test_other_teams_say_it_in_other_words(text: str, slug: str, some: dict[str, Any]) -> None:
+    (found,) = _claims(text)
+    assert found[0] == slug
+    assert some.items() <= found[1].items()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The cluster should grow to 9 nodes",
+        "Prometheus does not keep retention: 15 days",
+        "- We plan Prometheus retention 90 days",
+        "Prometheus might need a volume of 100Gi",
+        "kube-prometheus-stack isn't Synced",
+        "Nodes: 3 masters, 4 workers",
+    ],
+)
+def test_what_is_wished_planned_or_denied_is_no_claim(text: str) -> None:
+    assert _claims(text) == []
+
+
+def test_a_wish_in_one_sentence_leaves_the_next_alone() -> None:
+    assert [slug for slug, _ in _claims("It should be faster. Prometheus retention is 15d.")] == ["prometheus_config"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "We had a great week and everybody is happy.",

@@ -46,16 +46,28 @@ def find(
                 params, digest = registry.canonical(claim.slug, claim.params)
                 shown = plain(text.lstrip(" \t-*+>")) or text.strip()
                 new = FoundClaim(shown[:500], (line, line), claim.slug, params, digest, claim.contrary, unit.index)
-                if new not in claims[-10:]:
+                if not any(_same(new, other) for other in claims[-10:]):
                     claims.append(new)
                     found.lines.add(line)
     return claims
 
 
+def _same(one: FoundClaim, other: FoundClaim) -> bool:
+    """Whether two parts of a line ask for the same check."""
+    return (one.lines, one.slug, one.params_hash, one.contrary) == (
+        other.lines,
+        other.slug,
+        other.params_hash,
+        other.contrary,
+    )
+
+
 def _lines(document: Document, unit: Unit) -> Iterable[tuple[int, str]]:
-    """The source lines of a unit as the patterns want them; a cell reads ``column: text``."""
+    """The source lines of a unit as the patterns want them; a cell reads ``column: text`` and ``row: text``."""
     if unit.kind is Kind.CELL:
         yield unit.first, f"{unit.column}: {unit.text}" if unit.column else unit.text
+        if unit.cell:
+            yield unit.first, f"{unit.row}: {unit.text}"
         return
     for line in range(unit.first, unit.last + 1):
         yield line, document.lines[line - 1]
