@@ -117,3 +117,11 @@ def test_readme_has_exactly_two_set_up_commands() -> None:
     commands = re.findall(r"^\s*(make [a-z-]+)\s*(?:#.*)?$", readme, re.M)
 
     assert commands == ["make run", "make test"]
+
+
+def test_every_setting_of_the_example_file_reaches_the_containers() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    example = (ROOT / ".env.example").read_text()
+    offered = set(re.findall(r"^#?([A-Z][A-Z_]+)=", example, re.MULTILINE))
+    handed_on = set(compose["services"]["web"]["environment"])
+    assert offered - handed_on == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
