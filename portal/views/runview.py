@@ -202,7 +202,7 @@ def _step(step: Step, every: Sequence[Step], run: Run, now: datetime) -> StepLin
     return StepLine(
         index=step.index + 1,
         title=step.title,
-        state="exempt" if state == StepState.SKIPPED else state,
+        state=state,
         current=current,
         started_at=step.started_at,
         finished_at=step.outcome_at,
@@ -226,7 +226,7 @@ def _verify(run: Run, evidence: Sequence[EvidenceLine]) -> VerifyLine | None:
         return VerifyLine(True, "verifying")
     if run.state == RunState.SUCCEEDED:
         return VerifyLine(False, "done")
-    return VerifyLine(False, "pending" if RunState(run.state) in ACTIVE else "exempt")
+    return VerifyLine(False, "pending" if RunState(run.state) in ACTIVE else "skipped")
 
 
 def log_view(lines: Sequence[LogLine], titles: Sequence[str], last: int, begun: int = -1) -> Log:

@@ -173,6 +173,14 @@ def test_a_run_shows_evidence_steps_and_a_log_whose_lines_are_links(client_for: 
     assert b"".join(raw.streaming_content).count(b"\n") == 5  # type: ignore[attr-defined]
 
 
+def test_a_step_that_never_ran_is_called_skipped(client_for: ClientFor) -> None:
+    run = make_run(make_plan(), state=RunState.REFUSED)
+    run.steps.update(state="skipped", started_at=None, outcome_at=None)
+    page = text(client_for(Role.VIEWER), f"/runs/{run.pk}/")
+    assert page.count('<span class="sr">Skipped: </span>') == run.steps.count() + 1
+    assert "Exempt" not in page
+
+
 def test_missed_log_lines_can_be_asked_for(client_for: ClientFor) -> None:
     run = make_run(make_plan(), lines=30)
     page = text(client_for(Role.VIEWER), f"/runs/{run.pk}/lines/?after=20")
