@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import errno
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable
@@ -99,10 +101,7 @@ class Lab:
         try:
             port = await self._server.start(self.address.bind, self.port)
         except OSError as error:
-            raise StartError(
-                f"The lab cannot listen at {self.address.bind} port {self.port}: {error.strerror or error}. "
-                "Choose others with --host and --port."
-            ) from error
+            raise StartError(_unusable(error, self.address.bind, self.port)) from error
         if self.load:
             seed(self._server.core, built.objects)
         self.url = url("https", self.address.name, port)
@@ -268,6 +267,13 @@ class Lab:
                     await asyncio.wait_for(part.stop(), 0.5)
         if self._client is not None:
             await self._client.close()
+
+
+def _unusable(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken. Choose another with --port."
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"The lab cannot listen at {host} port {port}: {reason}. Choose another address with --host."
 
 
 def _ports_in(environment: Path) -> dict[str, int]:
