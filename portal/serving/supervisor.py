@@ -6,6 +6,7 @@ one line for what a person needs to know. Children die with the supervisor (Linu
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -93,6 +94,7 @@ class Supervisor:
     def _died(self, child: Child, moment: float) -> None:
         assert child.process is not None
         code = child.process.returncode
+        _end_family(child.process.pid)
         child.process = None
         child.failures = 0 if moment - child.started_at > _STEADY else child.failures + 1
         pause = min(_LONGEST_PAUSE, 0.2 * 2**child.failures) if child.failures else 0.0
@@ -141,6 +143,13 @@ class Supervisor:
                     self._say(f"{child.name} did not stop within {child.stop_seconds:.0f} s, killing it")
                     os.killpg(child.process.pid, signal.SIGKILL)
                     child.process.wait()
+                _end_family(child.process.pid)
+
+
+def _end_family(leader: int) -> None:
+    """What a dead child had started itself: Celery's beat and pool outlive a worker that was killed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.circle.stack import ROLES, ROOT, Stack, eventually
+from tests.conftest import free_port
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -41,7 +42,7 @@ def test_a_second_one_says_that_the_port_is_taken_and_how_to_change_it(stack: St
 
 
 def test_a_second_one_on_another_port_says_that_the_data_is_in_use(stack: Stack) -> None:
-    outcome = _serve(stack.env, "--port", "0")
+    outcome = _serve(stack.env, "--port", str(free_port()))
 
     assert outcome.returncode != 0
     assert "PORTAL_STATE_DIR" in outcome.stderr
@@ -60,7 +61,7 @@ def test_a_wrong_setting_gives_one_clear_sentence(
 ) -> None:
     env = stack.env | {"PORTAL_STATE_DIR": str(tmp_path), variable: value}
 
-    outcome = _serve(env, "--port", "0")
+    outcome = _serve(env, "--port", str(free_port()))
 
     assert outcome.returncode != 0
     assert sentence in outcome.stderr
@@ -84,6 +85,7 @@ def _answers(stack: Stack) -> bool:
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     running = Stack(tmp_path / "state").start()
+    eventually(lambda: (tmp_path / "state" / "logs" / "system.pid").exists(), 60, "everything was started")
     pids = [running.pid(name) for name in ("redis", "lab", "web", "observer", "worker", "system")]
 
     running.stop()

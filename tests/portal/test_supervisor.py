@@ -39,6 +39,14 @@ def another(child: Child, before: int) -> bool:
     return child.process is not None and child.process.poll() is None and child.process.pid != before
 
 
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 @pytest.fixture
 def said() -> list[str]:
     return []
@@ -62,6 +70,21 @@ def test_a_child_that_dies_is_started_again(supervisor: Supervisor, said: list[s
 
     assert any("killed by signal 9" in line for line in said)
     assert any("runs again" in line for line in said)
+
+
+def test_what_a_killed_child_had_started_itself_ends_with_it(supervisor: Supervisor, tmp_path: Path) -> None:
+    parent = f"import subprocess, time; print(subprocess.Popen({SLEEPER!r}).pid, flush=True); time.sleep(60)"
+    child = Child("parent", [sys.executable, "-c", parent])
+    supervisor.start(child)
+    assert child.process is not None
+    first, log = child.process.pid, tmp_path / "parent.log"
+    wait_until(lambda: log.read_text().strip())
+    grandchild = int(log.read_text().split()[0])
+
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: ticked(supervisor) and another(child, first))
+
+    wait_until(lambda: not runs(grandchild))
 
 
 def test_a_child_that_dies_at_once_waits_longer_each_time(supervisor: Supervisor) -> None:
