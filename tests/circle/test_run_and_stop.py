@@ -85,7 +85,7 @@ def _answers(stack: Stack) -> bool:
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     running = Stack(tmp_path / "state").start()
-    eventually(lambda: (tmp_path / "state" / "logs" / "system.pid").exists(), 60, "everything was started")
+    eventually((tmp_path / "state" / "logs" / "system.pid").exists, 60, "everything was started")
     pids = [running.pid(name) for name in ("redis", "lab", "web", "observer", "worker", "system")]
 
     running.stop()
