@@ -38,7 +38,6 @@ _PREFIX = "lab-prometheus-"
 _SYNC_SECONDS = 3.0  # how soon a change of the cluster reaches the programs
 _SETTLING_SECONDS = 0.5
 _START_SECONDS = 60.0
-_TEXT_SECONDS = 15.0  # an unchanged cluster's metrics are written anew this often
 _HISTORY_PAUSE = 2.0  # seconds between the days, so that what people look at first comes first
 _WORK, _REST = 0.005, 0.005  # seconds of writing history between rests: the loop has others to serve
 log = logging.getLogger("lab.prometheus")
@@ -75,7 +74,6 @@ class DebianPair:
         self._programs = Programs(self._scratch.path)
         self._world: World | None = None
         self._targets: dict[str, Target] = {}
-        self._texts: dict[str, tuple[float, str]] = {}
         self._agreed_at: float | None = None
         self._ports = {"prometheus": _free_port(), "alertmanager": _free_port()}
         self._plan = Plan(SCRAPE_SECONDS, "", f"127.0.0.1:{self._ports['alertmanager']}")
@@ -205,27 +203,18 @@ class DebianPair:
 
     def _take(self, world: World) -> bool:
         self._targets = world.targets
-        self._texts.clear()
         return self._files.write(world, self._plan)
 
     async def _metrics(self, http: web.Request) -> web.Response:
         """The exporter. A target that is down answers 503, one that is a program of ours answers itself."""
-        key = http.match_info["key"]
-        target = self._targets.get(key)
+        target = self._targets.get(http.match_info["key"])
         if target is None or not target.up:
             return web.Response(status=503, text=target.error if target else "unknown target")
         if target.container in self._ports:
             answer = await self.ask(target.container, Request("GET", "/metrics"))
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-        return web.Response(text=self._text(key, target))
-
-    def _text(self, key: str, target: Target) -> str:
         assert self._world is not None
-        now = self._clock()
-        known = self._texts.get(key)
-        if known is None or now - known[0] >= _TEXT_SECONDS:
-            known = self._texts[key] = (now, self._world.expose(target))
-        return known[1]
+        return web.Response(text=self._world.expose(target))
 
     async def _settled(self) -> bool:
         """Whether Prometheus sees every target as the cluster does, and has evaluated its rules twice since.

@@ -23,7 +23,9 @@ _PLOTTED = (
 )
 _STEP = 240.0  # below the five minutes for which a sample is looked back
 _DAYS = 15
-_RECENT = tuple(range(361, 0, -30))  # seconds before the start: the longest window that rules look at, and a bit
+# Seconds before the start: the longest window that rules look at, and a bit. The last minutes are closer together: a
+# rate over a window whose first sample is late, measured by what follows it, comes out too low.
+_RECENT = (*range(361, 151, -30), *range(151, 0, -15))
 _DAY = 86_400.0
 Samples = Iterable[tuple[Track, Sequence[tuple[float, float | None]]]]
 

@@ -22,6 +22,9 @@ APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
+_BACKGROUND_SECONDS = 30.0
+_SLACK_SECONDS = 30.0  # what a loaded machine may take longer
+
 Question = Callable[["Asker"], object]
 QUESTIONS: dict[str, Question] = {}
 
@@ -80,7 +83,7 @@ def deployment(name: str = "d1", image: str = "nginx:1") -> Json:
 
 
 class Asker:
-    """One server, one namespace. `patience` scales the waits for what a server finishes in the background."""
+    """One server, one namespace. `patience` scales the waits for what a server may do or not do in the background."""
 
     def __init__(self, client: httpx.Client, namespace: str = "dp-a1", patience: float = 1.0) -> None:
         self.http = client
@@ -101,6 +104,12 @@ class Asker:
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds * self.patience)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what a server finishes in the background; whoever asks sees whether it did."""
+        end = time.monotonic() + _BACKGROUND_SECONDS
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def send(
         self,
@@ -163,7 +172,7 @@ class Asker:
 
         def run() -> None:
             params = {"watch": "1", "timeoutSeconds": str(seconds), **query}
-            with self.http.stream("GET", self.configmaps, params=params, timeout=seconds + 3) as answer:
+            with self.http.stream("GET", self.configmaps, params=params, timeout=seconds + _SLACK_SECONDS) as answer:
                 for line in answer.iter_lines():
                     event = json.loads(line)
                     events.append((event["type"], (event["object"].get("metadata") or {}).get("name")))
@@ -175,5 +184,5 @@ class Asker:
         self.wait(0.6)
         if act is not None:
             act()
-        thread.join(seconds + 5)
+        thread.join(seconds + _SLACK_SECONDS)
         return events

@@ -29,7 +29,7 @@ def _(ask: Asker) -> object:
         ask.merge(f"{ask.configmaps}/w1", {"metadata": {"labels": {"w": "1"}}})
         ask.delete(f"{ask.configmaps}/w1")
 
-    return ask.watch(act, count=5, labelSelector="w=1", resourceVersion=version(listed))
+    return ask.watch(act, count=5, seconds=20, labelSelector="w=1", resourceVersion=version(listed))
 
 
 @question("33b watch no rv synthetic")
@@ -39,7 +39,7 @@ def _(ask: Asker) -> object:
 
 @question("33c watch rv=1 too old")
 def _(ask: Asker) -> object:
-    return ask.watch(seconds=2, count=1, resourceVersion="1")
+    return ask.watch(seconds=10, count=1, resourceVersion="1")
 
 
 @question("33d replay from old rv")
@@ -47,14 +47,15 @@ def _(ask: Asker) -> object:
     _code, created = ask.post(ask.configmaps, configmap("rp", labels={"rp": "1"}))
     ask.merge(f"{ask.configmaps}/rp", {"data": {"a": "5"}})
     ask.delete(f"{ask.configmaps}/rp")
-    return ask.watch(seconds=2, count=2, resourceVersion=version(created), fieldSelector="metadata.name=rp")
+    return ask.watch(seconds=10, count=2, resourceVersion=version(created), fieldSelector="metadata.name=rp")
 
 
 @question("33e server ends at timeoutSeconds")
 def _(ask: Asker) -> object:
     started = time.monotonic()
     ask.watch(seconds=2, resourceVersion=version(ask.get(ask.configmaps)[1]))
-    return round(time.monotonic() - started) <= 3
+    # by itself a server keeps a watch for half an hour and longer
+    return 1.5 < time.monotonic() - started < 20
 
 
 @question("34a delete precondition uid")
@@ -91,7 +92,7 @@ def _(ask: Asker) -> object:
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "own", "uid": owner["metadata"]["uid"]}
     ask.post(ask.configmaps, configmap("kid", ownerReferences=[reference]))
     ask.delete(f"{ask.configmaps}/own")
-    ask.wait(3)
+    ask.until(lambda: ask.get(f"{ask.configmaps}/kid")[0] == 404)
     return ask.get(f"{ask.configmaps}/kid")[0]
 
 
@@ -179,7 +180,7 @@ def _application(name: str, spec: Json) -> Json:
 @question("38a CRD create+established")
 def _(ask: Asker) -> object:
     code, _body = ask.post(_CRDS, _crd())
-    ask.wait(2)
+    ask.until(lambda: ask.get("/apis/argoproj.io/v1alpha1")[0] == 200)
     _code, crd = ask.get(f"{_CRDS}/applications.argoproj.io")
     conditions = (crd.get("status") or {}).get("conditions", [])
     found = sorted((each["type"], each["status"]) for each in conditions)
@@ -232,7 +233,7 @@ def _(ask: Asker) -> object:
 @question("38i CRD delete removes API")
 def _(ask: Asker) -> object:
     code, _body = ask.delete(f"{_CRDS}/applications.argoproj.io")
-    ask.wait(4)
+    ask.until(lambda: ask.get(ask.applications)[0] == 404)
     return [code, ask.get(ask.applications)[0]]
 
 
@@ -287,5 +288,5 @@ def _(ask: Asker) -> object:
     status = body.get("status")
     phase = status.get("phase") if isinstance(status, dict) else status
     late = short(ask.post(ask.configmaps, configmap("late")))
-    ask.wait(9)
+    ask.wait(9)  # it stays: a pod in it waits for a kubelet that is not there
     return [code, phase, late, ask.get(f"/api/v1/namespaces/{ask.namespace}")[0]]

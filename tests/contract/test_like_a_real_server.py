@@ -26,7 +26,7 @@ PATIENCE = 0.25  # the lab finishes background work in milliseconds
 @pytest.fixture(scope="module")
 def answers() -> Iterator[dict[str, object]]:
     api = RunningApi().start()
-    with api.client(timeout=15) as client:
+    with api.client(timeout=60) as client:
         yield Asker(client, patience=PATIENCE).ask_all()
     api.stop()
 

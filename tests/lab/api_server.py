@@ -15,7 +15,7 @@ import httpx
 from lab.api.server import ApiServer
 
 T = TypeVar("T")
-_START_SECONDS = 20
+_START_SECONDS = 60
 
 
 class RunningApi:
@@ -53,7 +53,7 @@ class RunningApi:
         self._thread.join(_START_SECONDS)
         self._folder.cleanup()
 
-    def client(self, token: str = "tok-admin", timeout: float = 10.0) -> httpx.Client:
+    def client(self, token: str = "tok-admin", timeout: float = 60.0) -> httpx.Client:
         """A plain HTTP client that trusts the lab's CA."""
         context = ssl.create_default_context(cadata=self.ca.decode())
         headers = {"Authorization": f"Bearer {token}"} if token else {}

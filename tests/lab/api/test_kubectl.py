@@ -57,7 +57,9 @@ def kubectl(command: Callable[..., list[str]]) -> Run:
     """Runs kubectl in the test's namespace and returns its output."""
 
     def run(*arguments: str, stdin: str = "") -> str:
-        done = subprocess.run(command(*arguments), input=stdin, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            command(*arguments), input=stdin, capture_output=True, text=True, timeout=120, check=False
+        )
         if done.returncode:
             raise KubectlFailed(done.stderr + done.stdout)
         return done.stdout
@@ -159,7 +161,7 @@ def test_rollout_restart_stamps_the_template_and_status_waits(
     done = {"status": {"observedGeneration": generation, **counts}}
     path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web/status"
     admin.patch(path, json=done, headers={"Content-Type": "application/merge-patch+json"}).raise_for_status()
-    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=5s")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
 
 def test_rollout_history_lists_the_revisions_of_owned_replicasets(
@@ -226,7 +228,7 @@ def test_create_commands_send_protobuf_and_are_understood(kubectl: Run) -> None:
 
 def test_delete_waits_until_the_object_is_gone(kubectl: Run, manifest: Callable[[str], str]) -> None:
     kubectl("apply", "-f", manifest("nginx:1"))
-    kubectl("delete", "deployment", "web", "--timeout=5s")
+    kubectl("delete", "deployment", "web", "--timeout=60s")
     with pytest.raises(KubectlFailed, match="not found"):
         kubectl("get", "deployment", "web")
 
@@ -266,7 +268,7 @@ def test_drain_evicts_the_pods_of_the_node(kubectl: Run, admin: httpx.Client, na
     admin.post("/api/v1/nodes", json={"metadata": {"name": "worker08"}}).raise_for_status()
     overrides = json.dumps({"spec": {"nodeName": "worker08", "terminationGracePeriodSeconds": 0}})
     kubectl("run", "one", "--image=busybox", "--overrides", overrides)
-    assert "node/worker08 drained" in kubectl("drain", "worker08", "--force", "--timeout=10s")
+    assert "node/worker08 drained" in kubectl("drain", "worker08", "--force", "--timeout=60s")
     assert admin.get(f"/api/v1/namespaces/{namespace}/pods/one").status_code == 404
 
 
@@ -302,10 +304,10 @@ def test_custom_resources_are_served_as_soon_as_their_definition_is_established(
         },
     }
     kubectl("apply", "-f", "-", stdin=json.dumps(crd))
-    kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=5s")
+    kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 3}}
     kubectl("apply", "-f", "-", stdin=json.dumps(widget))
     assert kubectl("get", "widgets").split() == ["NAME", "SIZE", "w", "3"]
     kubectl("patch", "widget", "w", "--type=merge", "-p", '{"spec": {"size": 4}}')
     assert kubectl("get", "widget", "w", "-o", "jsonpath={.spec.size} {.metadata.generation}") == "4 2"
-    kubectl("delete", "crd", "widgets.example.com", "--timeout=5s")
+    kubectl("delete", "crd", "widgets.example.com", "--timeout=60s")

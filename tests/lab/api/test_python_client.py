@@ -96,7 +96,7 @@ def test_a_watch_sees_changes_in_order(core: Any, namespace: str) -> None:
     seen = []
     stream = watch.Watch()
     for event in stream.stream(
-        core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=5, _request_timeout=10
+        core.list_namespaced_config_map, namespace, resource_version=version, timeout_seconds=60, _request_timeout=90
     ):
         seen.append((event["type"], event["object"].metadata.name))
         if len(seen) == 3:
@@ -111,7 +111,7 @@ def test_a_watch_from_a_forgotten_version_raises_410(lab_api: RunningApi, core: 
     with lab_api.client() as admin:
         admin.post("/lab/compact").raise_for_status()
     with pytest.raises(ApiException) as problem:
-        list(watch.Watch().stream(core.list_namespaced_config_map, namespace, resource_version=old, timeout_seconds=2))
+        list(watch.Watch().stream(core.list_namespaced_config_map, namespace, resource_version=old, timeout_seconds=30))
     assert problem.value.status == 410
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -34,7 +34,7 @@ def version(client: httpx.Client, path: str) -> str:
 
 def events(client: httpx.Client, path: str, seconds: int = 1, **query: str) -> list[Json]:
     """All events of a watch that lasts `seconds`."""
-    answer = client.get(path, params={"watch": "1", "timeoutSeconds": str(seconds), **query}, timeout=seconds + 5)
+    answer = client.get(path, params={"watch": "1", "timeoutSeconds": str(seconds), **query}, timeout=seconds + 60)
     assert answer.status_code == 200
     return [json.loads(line) for line in answer.text.splitlines()]
 
@@ -46,10 +46,10 @@ class LiveWatch:
         self.events: list[Json] = []
         self.error: Exception | None = None
         self.opened = threading.Event()
-        self._api, self._path, self._query = api, path, {"watch": "1", "timeoutSeconds": "20", **query}
+        self._api, self._path, self._query = api, path, {"watch": "1", "timeoutSeconds": "120", **query}
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        assert self.opened.wait(5)
+        assert self.opened.wait(60)
 
     def _run(self) -> None:
         with self._api.client() as client:
@@ -61,11 +61,18 @@ class LiveWatch:
             except httpx.HTTPError as problem:
                 self.error = problem
 
-    def wait(self, count: int, seconds: float = 3.0) -> bool:
+    def wait(self, count: int, seconds: float = 60.0) -> bool:
         end = time.monotonic() + seconds
         while len(self.events) < count and time.monotonic() < end:
             time.sleep(0.01)
         return len(self.events) >= count
+
+
+def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_watch_without_version_starts_with_what_exists(admin: httpx.Client, maps: str) -> None:
@@ -219,14 +226,14 @@ def test_an_open_watch_falls_silent_and_catches_up_when_the_fault_is_gone(
 def test_open_watches_are_reset_at_once(lab_api: RunningApi, admin: httpx.Client, maps: str) -> None:
     watch = LiveWatch(lab_api, maps, resourceVersion=version(admin, maps))
     inject(admin, action="reset", target="watch", resource="configmaps", count=1)
-    watch.thread.join(3)
+    watch.thread.join(60)
     assert isinstance(watch.error, httpx.TransportError)
 
 
 def test_an_open_watch_is_told_that_its_version_expired(lab_api: RunningApi, admin: httpx.Client, maps: str) -> None:
     watch = LiveWatch(lab_api, maps, resourceVersion=version(admin, maps))
     inject(admin, action="status:410", target="watch", resource="configmaps", count=1)
-    watch.thread.join(3)
+    watch.thread.join(60)
     assert watch.error is None
     assert watch.events[-1]["object"]["code"] == 410
     assert len(events(admin, maps)) == 1
@@ -259,16 +266,17 @@ def followed(lab_api: RunningApi, admin: httpx.Client, namespace: str) -> Iterat
 
     def read() -> None:
         with lab_api.client() as client, client.stream("GET", f"{path}/p/log", params={"follow": "true"}) as answer:
-            lines.extend(answer.iter_lines())
+            lines.extend(answer.iter_lines())  # a line is in the list as soon as it has come
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    time.sleep(0.3)
+    soon(lambda: lines == ["first"])
     more = {"lines": [{"time": "2025-11-23T15:52:01Z", "text": "second"}], "append": True}
     admin.put(put, json=more).raise_for_status()
-    time.sleep(0.3)
+    soon(lambda: lines == ["first", "second"])
     admin.delete(f"{path}/p", params={"gracePeriodSeconds": "0"}).raise_for_status()
-    thread.join(5)
+    thread.join(60)
+    assert not thread.is_alive()
     yield lines
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.controllers import meta
+from lab.plain import copied
 from lab.scenarios.builder import key_for
 from lab.scenarios.world import build
 from lab.services import Services
@@ -29,7 +29,7 @@ class Store:
         self._objects: dict[str, dict[tuple[str, str], Any]] = defaultdict(dict)
         self.generation = 0
         for obj in objects:
-            self._objects[key_for(obj)][meta.key_of(obj)] = copy.deepcopy(obj)
+            self._objects[key_for(obj)][meta.key_of(obj)] = copied(obj)
 
     def list(self, resource: str, namespace: str | None = None, selector: Any = None) -> list[dict[str, Any]]:
         return [
@@ -48,7 +48,7 @@ class Store:
         return found
 
     def change(self, resource: str, namespace: str | None, name: str, edit: Callable[[Any], None]) -> None:
-        found = copy.deepcopy(self.need(resource, namespace, name))
+        found = copied(self.need(resource, namespace, name))
         edit(found)
         self._objects[resource][namespace or "", name] = found
         self.generation += 1

@@ -22,6 +22,12 @@ def broken(tmp_path: Path) -> Iterator[RunningLab]:
     yield from _lab("grafana-broken", tmp_path)
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """All is well; one lab for all tests that leave it so."""
+    yield from _lab("healthy", tmp_path_factory.mktemp("lasting"))
+
+
 @pytest.fixture
 def well(tmp_path: Path) -> Iterator[RunningLab]:
     """All is well."""

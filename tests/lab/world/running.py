@@ -46,6 +46,7 @@ class RunningLab:
             verify=ssl.create_default_context(cadata=self.ca),
             headers={"Authorization": "Bearer tok-admin", "User-Agent": "a-person/1"},
             trust_env=False,
+            timeout=60,
         )
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ class RunningLab:
         operation = {"initiatedBy": {"username": "a-person"}, "sync": wanted}
         self.patch(APPLICATION + name, {"operation": operation, "status": {"operationState": None}})
 
-    def until(self, question: Callable[[], T], what: str, seconds: float = 60.0) -> T:
+    def until(self, question: Callable[[], T], what: str, seconds: float = 150.0) -> T:
         """The first truthy answer; fails with `what` after `seconds`."""
         end = time.monotonic() + seconds
         while True:
@@ -112,7 +113,7 @@ class RunningLab:
 
     def kubectl(self, *arguments: str) -> str:
         run = subprocess.run(
-            ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments], capture_output=True, text=True, timeout=60
+            ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments], capture_output=True, text=True, timeout=120
         )
         assert run.returncode == 0, run.stderr
         return run.stdout

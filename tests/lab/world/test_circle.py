@@ -105,12 +105,12 @@ def test_after_a_success_a_deleted_deployment_comes_back_by_itself(well: Running
     assert [entry["kind"] for entry in operation["sync"]["resources"]] == ["Deployment"]
 
 
-def test_root_app_reverts_a_live_edit_of_a_childs_spec(well: RunningLab) -> None:
-    before = well.app()["spec"]["source"]["helm"]["values"]
+def test_root_app_reverts_a_live_edit_of_a_childs_spec(lasting: RunningLab) -> None:
+    before = lasting.app()["spec"]["source"]["helm"]["values"]
     path = APPLICATION + "kube-prometheus-stack"
-    well.patch(path, {"spec": {"source": {"helm": {"values": before + "\n# by hand\n"}}}})
-    well.until(lambda: well.app()["spec"]["source"]["helm"]["values"] == before, "root-app restored the values")
-    well.until(lambda: healthy(well.app("root-app")) and healthy(well.app()), "all is in sync again")
+    lasting.patch(path, {"spec": {"source": {"helm": {"values": before + "\n# by hand\n"}}}})
+    lasting.until(lambda: lasting.app()["spec"]["source"]["helm"]["values"] == before, "root-app restored the values")
+    lasting.until(lambda: healthy(lasting.app("root-app")) and healthy(lasting.app()), "all is in sync again")
 
 
 def test_a_running_operation_can_be_terminated(broken: RunningLab) -> None:
@@ -190,104 +190,106 @@ def test_health_that_never_turns_ok_leaves_the_service_without_a_pod(broken: Run
     assert broken.ready_addresses() == []
 
 
-def test_killing_the_argo_controller_stops_refreshes_until_it_is_back(well: RunningLab) -> None:
+def test_killing_the_argo_controller_stops_refreshes_until_it_is_back(lasting: RunningLab) -> None:
     path = "/apis/apps/v1/namespaces/argocd/statefulsets/argocd-application-controller"
-    well.patch(path, {"spec": {"replicas": 0}})
+    lasting.patch(path, {"spec": {"replicas": 0}})
     pods = "/api/v1/namespaces/argocd/pods"
     component = "app.kubernetes.io/component=application-controller"
-    well.until(lambda: not well.items(pods, labelSelector=component), "the controller's pod is gone")
+    lasting.until(lambda: not lasting.items(pods, labelSelector=component), "the controller's pod is gone")
     app = APPLICATION + "infrastructure"
-    well.patch(app, {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
+    lasting.patch(app, {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
     time.sleep(1)
-    assert "argocd.argoproj.io/refresh" in well.get(app)["metadata"]["annotations"]
-    well.patch(path, {"spec": {"replicas": 1}})
-    well.until(
-        lambda: "argocd.argoproj.io/refresh" not in well.get(app)["metadata"].get("annotations", {}),
+    assert "argocd.argoproj.io/refresh" in lasting.get(app)["metadata"]["annotations"]
+    lasting.patch(path, {"spec": {"replicas": 1}})
+    lasting.until(
+        lambda: "argocd.argoproj.io/refresh" not in lasting.get(app)["metadata"].get("annotations", {}),
         "the refresh was done by the new pod",
     )
 
 
 @pytest.mark.kubectl
-def test_kubectl_restarts_scales_and_deletes(well: RunningLab) -> None:
+def test_kubectl_restarts_scales_and_deletes(lasting: RunningLab) -> None:
     where = ("-n", "platform-monitoring")
     operator = "deployment/kube-prometheus-stack-operator"
-    well.kubectl(*where, "rollout", "restart", operator)
-    assert "successfully rolled out" in well.kubectl(*where, "rollout", "status", operator, "--timeout=30s")
-    sets = json.loads(well.kubectl(*where, "get", "rs", "-l", "app=kube-prometheus-stack-operator", "-o", "json"))
+    lasting.kubectl(*where, "rollout", "restart", operator)
+    assert "successfully rolled out" in lasting.kubectl(*where, "rollout", "status", operator, "--timeout=90s")
+    sets = json.loads(lasting.kubectl(*where, "get", "rs", "-l", "app=kube-prometheus-stack-operator", "-o", "json"))
     assert sorted(item["spec"]["replicas"] for item in sets["items"]) == [0, 1]
-    well.kubectl("-n", "kube-system", "scale", "deployment/coredns", "--replicas=3")
-    assert "successfully rolled out" in well.kubectl(
-        "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=30s"
+    lasting.kubectl("-n", "kube-system", "scale", "deployment/coredns", "--replicas=3")
+    assert "successfully rolled out" in lasting.kubectl(
+        "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s"
     )
     name = "prometheus-kube-prometheus-stack-prometheus-0"
-    before = well.get(f"/api/v1{MONITORING}/pods/{name}")["metadata"]["uid"]
-    well.kubectl(*where, "delete", "pod", name)
+    before = lasting.get(f"/api/v1{MONITORING}/pods/{name}")["metadata"]["uid"]
+    lasting.kubectl(*where, "delete", "pod", name)
 
     def again() -> Any:
-        answer = well.http.get(f"/api/v1{MONITORING}/pods/{name}")
+        answer = lasting.http.get(f"/api/v1{MONITORING}/pods/{name}")
         pod = answer.json() if answer.status_code == 200 else {"metadata": {"uid": before}}
         entries = pod.get("status", {}).get("containerStatuses", [])
         return pod["metadata"]["uid"] != before and entries and all(entry["ready"] for entry in entries)
 
-    well.until(again, "the StatefulSet made the pod again and it is ready")
-    shown = well.kubectl(*where, "logs", name, "-c", "prometheus")
+    lasting.until(again, "the StatefulSet made the pod again and it is ready")
+    shown = lasting.kubectl(*where, "logs", name, "-c", "prometheus")
     assert "Server is ready to receive web requests." in shown
 
 
 @pytest.mark.kubectl
-def test_a_cordoned_node_gets_no_pod_and_an_impossible_one_says_why(well: RunningLab) -> None:
+def test_a_cordoned_node_gets_no_pod_and_an_impossible_one_says_why(lasting: RunningLab) -> None:
     for name in ("worker01", "worker02", "worker03"):
-        well.kubectl("cordon", name)
-    pod = well.grafana_pods()[0]["metadata"]["name"]
-    well.kubectl("-n", "platform-monitoring", "delete", "pod", pod)
+        lasting.kubectl("cordon", name)
+    pod = lasting.grafana_pods()[0]["metadata"]["name"]
+    lasting.kubectl("-n", "platform-monitoring", "delete", "pod", pod)
 
     def refused() -> Any:
         return [
             entry["message"]
-            for found in well.grafana_pods()
+            for found in lasting.grafana_pods()
             for entry in found["status"].get("conditions", [])
             if entry["type"] == "PodScheduled" and entry["status"] == "False"
         ]
 
-    message = well.until(refused, "the new pod cannot be scheduled")[0]
+    message = lasting.until(refused, "the new pod cannot be scheduled")[0]
     assert message.startswith("0/7 nodes are available: ")
     assert "3 node(s) were unschedulable" in message
     assert "untolerated taint {node-role.kubernetes.io/control-plane: }" in message
-    well.kubectl("uncordon", "worker02")
-    well.until(lambda: ready(well), "the pod runs on the node that is open again")
-    assert well.grafana_pods()[0]["spec"]["nodeName"] == "worker02"
+    lasting.kubectl("uncordon", "worker02")
+    lasting.until(lambda: ready(lasting), "the pod runs on the node that is open again")
+    assert lasting.grafana_pods()[0]["spec"]["nodeName"] == "worker02"
+    for name in ("worker01", "worker03"):
+        lasting.kubectl("uncordon", name)
 
 
-def test_a_claim_is_bound_by_the_provisioner_and_waits_while_it_is_down(well: RunningLab) -> None:
+def test_a_claim_is_bound_by_the_provisioner_and_waits_while_it_is_down(lasting: RunningLab) -> None:
     claim = {
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
     path = "/api/v1/namespaces/dev/persistentvolumeclaims"
     deployment = "/apis/apps/v1/namespaces/nfs-provisioner/deployments/nfs-client-nfs-subdir-external-provisioner"
-    well.patch(deployment, {"spec": {"replicas": 0}})
-    well.until(lambda: not well.items("/api/v1/namespaces/nfs-provisioner/pods"), "the provisioner is down")
-    well.http.post(path, json=claim).raise_for_status()
+    lasting.patch(deployment, {"spec": {"replicas": 0}})
+    lasting.until(lambda: not lasting.items("/api/v1/namespaces/nfs-provisioner/pods"), "the provisioner is down")
+    lasting.http.post(path, json=claim).raise_for_status()
     time.sleep(0.7)
-    assert well.get(f"{path}/data")["status"]["phase"] == "Pending"
-    well.patch(deployment, {"spec": {"replicas": 1}})
-    well.until(lambda: well.get(f"{path}/data")["status"]["phase"] == "Bound", "the claim is bound")
-    assert well.get(f"{path}/data")["spec"]["storageClassName"] == "nfs-client"
+    assert lasting.get(f"{path}/data")["status"]["phase"] == "Pending"
+    lasting.patch(deployment, {"spec": {"replicas": 1}})
+    lasting.until(lambda: lasting.get(f"{path}/data")["status"]["phase"] == "Bound", "the claim is bound")
+    assert lasting.get(f"{path}/data")["spec"]["storageClassName"] == "nfs-client"
 
 
-def test_a_load_balancer_service_gets_the_address_it_asks_for_or_the_next_free_one(well: RunningLab) -> None:
+def test_a_load_balancer_service_gets_the_address_it_asks_for_or_the_next_free_one(lasting: RunningLab) -> None:
     path = "/api/v1/namespaces/dev/services"
     for name, asked in (("first", None), ("second", "10.1.5.190")):
         spec: dict[str, Any] = {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": "x"}}
-        well.http.post(
+        lasting.http.post(
             path, json={"metadata": {"name": name}, "spec": {**spec, **({"loadBalancerIP": asked} if asked else {})}}
         ).raise_for_status()
 
     def addresses() -> list[str]:
-        found = [obj["status"]["loadBalancer"].get("ingress") for obj in well.items(path)]
+        found = [obj["status"]["loadBalancer"].get("ingress") for obj in lasting.items(path)]
         return sorted(entry[0]["ip"] for entry in found if entry)
 
-    assert well.until(lambda: addresses() if len(addresses()) == 2 else [], "both have addresses") == [
+    assert lasting.until(lambda: addresses() if len(addresses()) == 2 else [], "both have addresses") == [
         "10.1.5.186",
         "10.1.5.190",
     ]
@@ -318,20 +320,20 @@ def test_it_refuses_to_start_without_debug_unless_told_so(tmp_path: Path) -> Non
         capture_output=True,
         text=True,
         env=environment,
-        timeout=30,
+        timeout=120,
     )
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1 and "PORTAL_LAB=1" in run.stderr
     assert not (tmp_path / "kubeconfig").exists()
 
 
-def test_a_taken_port_is_one_clear_sentence(well: RunningLab, tmp_path: Path) -> None:
-    port = str(well.http.base_url.port)
+def test_a_taken_port_is_one_clear_sentence(lasting: RunningLab, tmp_path: Path) -> None:
+    port = str(lasting.http.base_url.port)
     run = subprocess.run(
         [sys.executable, "-m", "lab", "--port", port, "--kubeconfig", str(tmp_path / "other")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert run.returncode == 1
     assert run.stderr.strip() == f"Port {port} is taken. Choose another with --port."

@@ -60,7 +60,7 @@ def test_a_wildcard_is_no_name(bind: str, advertise: str, name: str, local: str)
 
 
 def test_an_address_that_is_not_ours_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match=r"cannot listen at 192\.0\.2\.1 port 0: .*--host and --port"):
+    with pytest.raises(AssertionError, match=r"cannot listen at 192\.0\.2\.1 port 0: .*another address with --host"):
         RunningLab("healthy", tmp_path, "--host", "192.0.2.1")
 
 
