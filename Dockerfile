@@ -10,7 +10,9 @@ RUN /venv/bin/python -m compileall -q /app && \
     PORTAL_STATE_DIR=/tmp/state PORTAL_STATIC_ROOT=/app/staticfiles /venv/bin/python manage.py collectstatic --noinput --verbosity 0
 
 FROM python:3.11-slim-bookworm
-RUN useradd --uid 10001 --create-home --home-dir /var/lib/phaseboard phaseboard
+# /kube: a new volume takes its owner from the image, and the lab writes its kubeconfig there.
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/phaseboard phaseboard && \
+    mkdir /kube && chown 10001:10001 /kube
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY --from=build /app /app
