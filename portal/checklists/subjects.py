@@ -16,6 +16,9 @@ _BY_LABEL = {
     "alertmanager": "alertmanager",
 }
 
+#: checks whose ``selector`` picks time series, not objects
+_SERIES = frozenset({"target_up"})
+
 
 def subject_of(key: str, checks: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """``{"kind", "namespace", "name", "selector", "application", …}`` for ``monitoring.diagnosis.diagnose``.
@@ -26,7 +29,9 @@ def subject_of(key: str, checks: Iterable[tuple[str, Mapping[str, Any]]]) -> dic
     listed = list(checks)
     subject: dict[str, Any] = {"kind": "", "namespace": "", "name": "", "item": key}
     workload = next((params for slug, params in listed if slug == "workload_ready"), None)
-    by_selector = workload or next((params for _, params in listed if params.get("selector")), None)
+    by_selector = workload or next(
+        (params for slug, params in listed if params.get("selector") and slug not in _SERIES), None
+    )
     if by_selector is not None:
         selector = str(by_selector.get("selector", ""))
         subject |= {

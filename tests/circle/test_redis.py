@@ -87,5 +87,8 @@ def test_a_plan_asked_for_and_a_run_started_without_redis_are_carried_out(stack:
         page.wait_for_url(re.compile(r"/runs/[0-9A-Z]{26}/$"))
         run = page.url.rstrip("/").rsplit("/", 1)[1]
         expect(page.locator("#L1")).to_be_visible()
-    expect(page.locator(f"#run-head-{run}")).to_have_attribute("data-state", "succeeded", timeout=150_000)
+    head = page.locator(f"#run-head-{run}")
+    expect(head).to_have_attribute("data-state", "verifying", timeout=120_000)
     eventually(lambda: stack.word("grafana-deployed") == "verified", 30, "the item is verified")
+    page.get_by_role("button", name="Cancel run").click()  # the half minute of holding is watched elsewhere
+    expect(head).to_have_attribute("data-state", "cancelled", timeout=30_000)
