@@ -75,6 +75,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._dirty: dict[str, str] = {}
         self._wake = asyncio.Event()
+        self._topic_sets: dict[frozenset[str], frozenset[str]] = {}
 
     def start(self) -> None:
         """Begin reading, rendering and watching the clock; called by the ASGI lifespan."""
@@ -85,7 +86,7 @@ class Hub:
         """End every stream now; their pages connect again, to whoever answers then."""
         self.leaving = True
         for stream in self.streams:
-            stream.ready.set()
+            stream.wake()
 
     async def stop(self) -> None:
         """End every stream and the hub's own tasks."""
@@ -147,7 +148,7 @@ class Hub:
     def _redis_turned(self, *, answers: bool) -> None:
         self.redis_answers = answers
         for stream in self.streams:
-            stream.ready.set()
+            stream.wake()
 
     def _announced(self, topic: str) -> None:
         if topic.startswith("session:"):
@@ -160,6 +161,8 @@ class Hub:
 
     async def missed(self, since: str) -> frozenset[str] | None:
         """The topics announced after an id; None when nobody can tell (then the page gets everything)."""
+        if self.redis_answers and self._cursor != "$" and _order(since) >= _order(self._cursor):
+            return frozenset()  # what comes after it has not been read yet, and will be rendered for this stream too
         client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5)
         try:
             first = await client.xrange(STREAM, count=1)
@@ -176,7 +179,11 @@ class Hub:
 
     def watched(self) -> frozenset[str]:
         """Every topic some open page asked for."""
-        return frozenset(topic for stream in self.streams for topic in stream.topics)
+        return frozenset().union(*{stream.topics for stream in self.streams})
+
+    def shared(self, topics: frozenset[str]) -> frozenset[str]:
+        """The one copy of equal sets: a thousand pages of a kind ask for the same 200 topics."""
+        return self._topic_sets.setdefault(topics, topics)
 
     def mark(self, topics: Iterable[str], event_id: str) -> None:
         """These topics' rows may have changed."""
@@ -190,8 +197,8 @@ class Hub:
             await self._reauthorise()
             dirty, self._dirty = self._dirty, {}
             by_role: dict[Role, set[str]] = {}
-            for stream in self.streams:
-                by_role.setdefault(stream.role, set()).update(stream.topics & dirty.keys())
+            for role, asked in {(stream.role, stream.topics) for stream in self.streams}:
+                by_role.setdefault(role, set()).update(topic for topic in dirty if topic in asked)
             for role, topics in by_role.items():
                 if topics:
                     await self._render(role, topics, dirty)
@@ -220,16 +227,29 @@ class Hub:
                 await asyncio.sleep(1)
                 moment = time.time()
                 self.mark([topic for topic, due in self._due.items() if due <= moment], "")
+                self._beat()
+            self._topic_sets = {stream.topics: stream.topics for stream in self.streams}
             watched = self.watched()
             self._sent = {key: text for key, text in self._sent.items() if key[0] in watched}
             due = await self.in_thread(rows.falls_due, watched) if watched else {}
             self._due = {topic: at.timestamp() for topic, at in due.items()}
 
+    def _beat(self) -> None:
+        """Wake the streams that were quiet for a while: each sends its heartbeat, or finds that its time is over."""
+        quiet_since = time.monotonic() - HEARTBEAT
+        for stream in self.streams:
+            if stream.said_at <= quiet_since:
+                stream.wake()
+
     async def _reauthorise(self) -> None:
         moment = time.monotonic()
         limit = REAUTHORISE if self.redis_answers else 5.0
+        known: dict[tuple[str, frozenset[str]], Visitor | None] = {}
         for stream in [s for s in self.streams if moment - s.checked_at > limit]:
-            visitor = await self.in_thread(resolve, stream.session_key, stream.topics)
+            key = (stream.session_key, stream.topics)
+            if key not in known:
+                known[key] = await self.in_thread(resolve, *key)
+            visitor = known[key]
             stream.checked_at = moment
             if visitor is None or visitor.role != stream.role or visitor.topics != stream.topics:
                 stream.close()
@@ -298,29 +318,40 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """``GET /live/?topics=a,b&since=<id>`` → ``text/event-stream``; 401 signed out, 403 nothing allowed, 503 full."""
-    if scope["method"] != "GET":
-        return await _refuse(send, 405, "Only GET.")
-    query = parse_qs(scope["query_string"].decode("latin-1"))
-    asked = frozenset(filter(None, ",".join(query.get("topics", [])).split(",")))
-    if not asked or len(asked) > MAX_TOPICS:
-        return await _refuse(send, 400, f"Ask for 1 to {MAX_TOPICS} topics.")
-    if len(hub.streams) >= MAX_STREAMS:
-        return await _refuse(send, 503, "Too many open pages on this process; the page itself still works.")
-    session_key = _session_key(scope)
-    visitor = await hub.in_thread(resolve, session_key, asked) if session_key else None
-    if visitor is None:
-        return await _refuse(send, 401, "Signed out.")
-    if not visitor.topics:
-        return await _refuse(send, 403, "Your role may not read this.")
-    since = next((_text(v) for k, v in scope["headers"] if k == b"last-event-id"), query.get("since", [""])[0])
-    stream = Stream(visitor.user_id, visitor.role, session_key, visitor.topics, last_id=since)
+    stream = await _admitted(scope, send)
+    if stream is None:
+        return
     hub.streams.add(stream)  # before looking back, so that nothing falls between
     try:
-        await _open(stream, since, send)
+        await _open(stream, stream.last_id, send)
         await _pump(stream, receive, send)
     finally:
         hub.streams.discard(stream)
-    return None
+
+
+async def _admitted(scope: Scope, send: Send) -> Stream | None:
+    """The stream that was asked for, or a refusal sent. What the request held is let go of when this returns."""
+    if scope["method"] != "GET":
+        await _refuse(send, 405, "Only GET.")
+        return None
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    asked = frozenset(filter(None, ",".join(query.get("topics", [])).split(",")))
+    if not asked or len(asked) > MAX_TOPICS:
+        await _refuse(send, 400, f"Ask for 1 to {MAX_TOPICS} topics.")
+        return None
+    if len(hub.streams) >= MAX_STREAMS:
+        await _refuse(send, 503, "Too many open pages on this process; the page itself still works.")
+        return None
+    session_key = _session_key(scope)
+    visitor = await hub.in_thread(resolve, session_key, asked) if session_key else None
+    if visitor is None:
+        await _refuse(send, 401, "Signed out.")
+        return None
+    if not visitor.topics:
+        await _refuse(send, 403, "Your role may not read this.")
+        return None
+    since = next((_text(v) for k, v in scope["headers"] if k == b"last-event-id"), query.get("since", [""])[0])
+    return Stream(visitor.user_id, visitor.role, session_key, hub.shared(visitor.topics), last_id=since)
 
 
 async def _open(stream: Stream, since: str, send: Send) -> None:
@@ -346,10 +377,7 @@ async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
     end = time.monotonic() + LIFETIME
     try:
         while time.monotonic() < end:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT):
-                    await stream.ready.wait()
-            stream.ready.clear()
+            await stream.woken()
             if watcher.done():
                 return
             if hub.leaving:
@@ -368,4 +396,4 @@ async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
 async def _client_left(stream: Stream, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    stream.ready.set()
+    stream.wake()

@@ -124,6 +124,8 @@ class Batch:
     at: datetime
     _states: dict[int, State] = field(default_factory=dict)
     _bound: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    #: the id of the project that the overview shows; 0: there is none
+    _first: int | None = None
 
     def render(self, topic: str) -> list[str]:
         """The fragments of one topic."""
@@ -184,6 +186,9 @@ class Batch:
     def _row(self, name: str) -> ItemRow | None:
         """An item's row; None for a retired or unknown one."""
         pk = _number(name)
+        shown = self._shown()
+        if shown is not None and pk in shown.rows:
+            return shown.rows[pk]
         project_id = Item.objects.filter(pk=pk, retired=False).values_list("project_id", flat=True).first()
         return self.state(project_id).rows.get(pk) if project_id is not None else None
 
@@ -272,14 +277,16 @@ class Batch:
 
     def _shown(self) -> State | None:
         """The project that the overview shows."""
-        pk = Project.objects.order_by("pk").values_list("pk", flat=True).first()
-        return self.state(pk) if pk is not None else None
+        if self._first is None:
+            self._first = Project.objects.order_by("pk").values_list("pk", flat=True).first() or 0
+        return self.state(self._first) if self._first else None
 
     def _phase_due(self, pk: int) -> datetime | None:
-        project_id = Phase.objects.filter(pk=pk).values_list("project_id", flat=True).first()
-        if project_id is None:
-            return None
-        rows = self.state(project_id).of_phase(pk)
+        shown = self._shown()
+        if shown is None or all(phase.pk != pk for phase in shown.phases):
+            project_id = Phase.objects.filter(pk=pk).values_list("project_id", flat=True).first()
+            shown = self.state(project_id) if project_id is not None else None
+        rows = shown.of_phase(pk) if shown is not None else []
         return min((row.falls_due for row in rows if row.falls_due), default=None)
 
     def _board_due(self) -> datetime | None:

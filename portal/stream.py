@@ -20,26 +20,46 @@ class Stream:
     topics: frozenset[str]
     outbox: dict[str, bytes] = field(default_factory=dict)
     last_id: str = ""
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiter: asyncio.Future[None] | None = None
+    _woken: bool = False
     closed: bool = False
     checked_at: float = field(default_factory=time.monotonic)
+    #: when something was sent last
+    said_at: float = field(default_factory=time.monotonic)
     #: what its page was last told about Redis
     told: bool = True
+
+    def wake(self) -> None:
+        """Look at this stream: something is to be sent, or it is to end."""
+        self._woken = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def woken(self) -> None:
+        """Wait until somebody calls :meth:`wake`; one waiter at a time, so cheaper than an Event."""
+        if not self._woken:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._woken = False
 
     def put(self, topic: str, fragment: bytes, event_id: str) -> None:
         """Replace what waits of this topic."""
         self.outbox.pop(topic, None)
         self.outbox[topic] = fragment
         self.last_id = event_id
-        self.ready.set()
+        self.wake()
 
     def close(self) -> None:
         """End it when it is looked at next."""
         self.closed = True
-        self.ready.set()
+        self.wake()
 
     def frame(self, redis_answers: bool) -> bytes:
         """What waits, as the stream's bytes; a heartbeat when nothing does or the page is to hear of Redis."""
+        self.said_at = time.monotonic()
         tick = b"" if self.outbox and self.told == redis_answers else self.tick(redis_answers)
         if not self.outbox:
             return tick

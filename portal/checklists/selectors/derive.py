@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from portal.checklists.selectors.memo import Memo
 from portal.checklists.selectors.shapes import CheckRow
 from portal.checklists.words import CANNOT_TELL, NOT_MET, PROVEN, RANK, ItemWord, worst
 
@@ -62,9 +63,9 @@ def leading(checks: Iterable[CheckRow]) -> CheckRow | None:
     return min(checks, key=lambda row: RANK[row.word], default=None)
 
 
-def derive(items: Sequence[ItemFacts], phases: Iterable[PhaseFacts]) -> dict[int, Derived]:
+def derive(items: Sequence[ItemFacts], phases: Iterable[PhaseFacts], memo: Memo | None = None) -> dict[int, Derived]:
     """The words of all items of a project, by item id. Unknown keys in ``blocked_by`` are ignored."""
-    resolver = _Resolver(items)
+    resolver = _Resolver(items, memo or Memo())
     closed: dict[int, str] = {}
     for phase in sorted(phases, key=lambda each: each.number):
         if phase.gate_id is not None and not phase.started:
@@ -78,7 +79,8 @@ def derive(items: Sequence[ItemFacts], phases: Iterable[PhaseFacts]) -> dict[int
 class _Resolver:
     """Follows ``blocked_by`` with a memory, so that each item is derived once."""
 
-    def __init__(self, items: Sequence[ItemFacts]) -> None:
+    def __init__(self, items: Sequence[ItemFacts], memo: Memo) -> None:
+        self._memo = memo
         self._by_key = {item.key: item for item in items}
         self._items = items
         self._known: dict[int, Derived] = {}
@@ -97,14 +99,17 @@ class _Resolver:
     def word(self, item: ItemFacts, closed: Mapping[int, str]) -> Derived:
         if item.id not in self._known:
             if item.id in self._open:  # a cycle in blocked_by: the evidence alone speaks
-                return _from_evidence(item)
+                return self._evidence(item)
             self._open.add(item.id)
             self._known[item.id] = self._derive(item, closed)
             self._open.discard(item.id)
         return self._known[item.id]
 
+    def _evidence(self, item: ItemFacts) -> Derived:
+        return self._memo.of(("evidence", item.id), _from_evidence, item)
+
     def _derive(self, item: ItemFacts, closed: Mapping[int, str]) -> Derived:
-        own = _from_evidence(item)
+        own = self._evidence(item)
         if item.exempt:
             return _with(own, ItemWord.EXEMPT, item.exempt_sentence)
         if own.word in PROVEN:

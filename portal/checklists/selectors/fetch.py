@@ -17,7 +17,7 @@ from django.db.models import Count, F, FilteredRelation, OuterRef, Q, QuerySet, 
 from deployments.models import Run
 from deployments.states import ACTIVE, StepState
 from monitoring.models import Check, CheckRequest, Evidence, Source
-from monitoring.selectors import Reading, compose
+from monitoring.selectors import STALE, Reading, compose
 from portal.checklists.models import Attestation, Item, Phase, Project
 from portal.checklists.selectors.prepared import Raw, all_of, instances, prepared
 
@@ -194,8 +194,7 @@ def readings(cluster: str, now: datetime, found: Facts | None = None) -> Reading
     """What every live check of a cluster reads, from these facts or from two queries; whole rows only of new ones."""
     sources = found.sources if found is not None else _sources(cluster).raw()
     rows = found.checks if found is not None else _checks(cluster).raw()
-    read = Readings(sources=instances(Source, _sources(cluster).values(sources)))
-    by_name = {(source.cluster, source.name): source for source in read.sources}
+    read = Readings(sources=_source_rows(cluster, sources))
     small: dict[int, tuple[Any, ...]] = {}
     width = len(_SMALL)
     for row in rows:
@@ -203,8 +202,7 @@ def readings(cluster: str, now: datetime, found: Facts | None = None) -> Reading
         small[pk] = row[:width]
         if item_id is not None:
             read.bound[item_id].append((row[width + 2], row[width + 3], pk, row[width + 4]))
-    for pk, whole in _whole_rows(cluster, small).items():
-        read.by_check[pk] = compose(whole.check, whole.evidence, by_name, now)
+    read.by_check = _composed(cluster, _whole_rows(cluster, small), read.sources, now)
     for bindings in read.bound.values():
         bindings.sort()
     asked = [row for row in rows if row[width] is not None]
@@ -213,6 +211,48 @@ def readings(cluster: str, now: datetime, found: Facts | None = None) -> Reading
         if until > now:
             read.asked[row[0]] = until
     return read
+
+
+#: per cluster: the raw rows of its sources and what was made of them
+_known_sources: dict[str, tuple[Raw, list[Source]]] = {}
+
+
+def _source_rows(cluster: str, raw: Raw) -> list[Source]:
+    known = _known_sources.get(cluster)
+    if known is None or known[0] != raw:
+        known = _known_sources[cluster] = (raw, instances(Source, _sources(cluster).values(raw)))
+    return known[1]
+
+
+@dataclass(slots=True)
+class _Composed:
+    """Readings with what they were made of and when."""
+
+    at: datetime
+    sources: list[Source]
+    by_check: dict[int, tuple[_Whole, Reading]]
+
+
+_known_readings: dict[str, _Composed] = {}
+
+
+def _composed(cluster: str, whole: dict[int, _Whole], sources: list[Source], now: datetime) -> dict[int, Reading]:
+    """The readings; those of the same rows are the same objects until the clock turns them stale."""
+    last = _known_readings.get(cluster)
+    known = last.by_check if last is not None and last.sources is sources and last.at <= now else {}
+    by_name = {(source.cluster, source.name): source for source in sources}
+    made: dict[int, tuple[_Whole, Reading]] = {}
+    for pk, rows in whole.items():
+        found = known.get(pk)
+        if found is None or found[0] is not rows or not _still_so(found[1], now):
+            found = (rows, compose(rows.check, rows.evidence, by_name, now))
+        made[pk] = found
+    _known_readings[cluster] = _Composed(now, sources, made)
+    return {pk: reading for pk, (_, reading) in made.items()}
+
+
+def _still_so(reading: Reading, now: datetime) -> bool:
+    return reading.stale_at is None or reading.word == STALE or now <= reading.stale_at
 
 
 def _whole_rows(cluster: str, small: dict[int, tuple[Any, ...]]) -> dict[int, _Whole]:

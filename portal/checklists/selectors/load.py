@@ -7,7 +7,8 @@ as it stands now. Nothing here writes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from portal.checklists.models import Phase, Project
 from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived, ItemFacts, PhaseFacts, Signed, attestation_row, derive
 from portal.checklists.selectors.fetch import ItemRecord
+from portal.checklists.selectors.memo import Memo
 from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
 from portal.checklists.words import PROVEN, ItemWord
 
@@ -73,6 +75,7 @@ def load(project: Project, now: datetime, live: Mapping[int, Reading] | None = N
     if shown:
         if len(_kept) >= _KEPT_PROJECTS:
             _kept.clear()
+            _made.clear()
         _kept[project.pk] = _Kept(facts, state)
     return state
 
@@ -85,6 +88,8 @@ class _Kept:
 
 _KEPT_PROJECTS = 16
 _kept: dict[int, _Kept] = {}
+#: what was made last time, by project and whether stored evidence was taken as it was read
+_made: dict[tuple[int, bool], dict[Hashable, tuple[tuple[Any, ...], Any]]] = {}
 
 
 def _derive(
@@ -93,21 +98,29 @@ def _derive(
     items = fetch.items(project, facts)
     found = fetch.readings(project.cluster, now, facts)
     shown = live is None and not as_read
+    memo = Memo(_made.get((project.pk, as_read)) if live is None else None)
     readings: Mapping[int, Reading] = found.by_check if live is None else live
     if as_read:
-        readings = {pk: _as_last_read(reading) for pk, reading in readings.items()}
+        readings = {pk: memo.of(("read", pk), _as_last_read, reading) for pk, reading in readings.items()}
     asked = found.asked if shown else {}
-    checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now) for item in items}
+    checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now, memo) for item in items}
     state = State(project, now, fetch.phases(project, facts), items, readings, found.sources, checks, asked=set(asked))
     runs = fetch.runs(project, facts) if shown else []
     by_id = {item.pk: item for item in items}
     state.runs = [_run_row(run, by_id.get(run["run_items__item_id"])) for run in runs]
     tied = {run["run_items__item_id"]: run for run in reversed(runs)}
-    own = [_facts(item, checks[item.pk], tied.get(item.pk), state.asked, now) for item in items]
-    state.derived = derive(own, [_phase_facts(phase) for phase in state.phases])
+    own = [_facts(item, checks[item.pk], tied.get(item.pk), state.asked, now, memo) for item in items]
+    state.derived = derive(own, [_phase_facts(phase) for phase in state.phases], memo)
     phase_keys = {phase.pk: phase.key for phase in state.phases}
     for item in items:
-        state.rows[item.pk] = _row(state, item, by_id, phase_keys, tied.get(item.pk))
+        derived, run, phase_key = state.derived[item.pk], tied.get(item.pk), sys.intern(phase_keys[item.phase_id])
+        checking = any(check.check_id in asked for check in checks[item.pk])
+        blocker = by_id[derived.blocked_by] if derived.blocked_by else None
+        closer = by_id[derived.closes_with] if derived.closes_with else None
+        made_of = (item, derived, checks[item.pk], blocker, closer, run, phase_key, checking)
+        state.rows[item.pk] = memo.of(("row", item.pk), _row, *made_of)
+    if live is None:
+        _made[project.pk, as_read] = memo.kept
     due = [row.falls_due for row in state.rows.values() if row.falls_due is not None]
     tomorrow = datetime.combine(now.date() + timedelta(days=1), time.min, tzinfo=UTC)  # waivers end by the day
     state.until = min([*due, *asked.values(), tomorrow])
@@ -122,16 +135,28 @@ def _as_last_read(reading: Reading) -> Reading:
 
 
 def _check_rows(
-    item: ItemRecord, bound: Sequence[tuple[int, int, int, str]], readings: Mapping[int, Reading], now: datetime
+    item: ItemRecord,
+    bound: Sequence[tuple[int, int, int, str]],
+    readings: Mapping[int, Reading],
+    now: datetime,
+    memo: Memo,
 ) -> tuple[CheckRow, ...]:
-    rows = [check_row(readings[check_id], title) for _, _, check_id, title in bound if check_id in readings]
+    rows = [
+        memo.of(("check", binding), check_row, readings[check_id], sys.intern(title))
+        for _, binding, check_id, title in bound
+        if check_id in readings
+    ]
     if item.needs_attestation:
         signed = None
         if item.signed_at is not None and item.signed_until is not None:
             signed = Signed(item.signed_by or "", item.signed_at, item.signed_until, item.signed_text or "")
         wanted = item.attestation
         rows.append(attestation_row(wanted.get("statement", ""), int(wanted.get("valid_days", 90)), signed, now))
-    return tuple(rows)
+    return memo.of(("checks", item.pk), _tuple, *rows)
+
+
+def _tuple(*rows: CheckRow) -> tuple[CheckRow, ...]:
+    return rows
 
 
 def check_row(reading: Reading, title: str) -> CheckRow:
@@ -187,7 +212,12 @@ def _phase_facts(phase: Phase) -> PhaseFacts:
 
 
 def _facts(
-    item: ItemRecord, checks: tuple[CheckRow, ...], run: Mapping[str, Any] | None, asked: set[int], now: datetime
+    item: ItemRecord,
+    checks: tuple[CheckRow, ...],
+    run: Mapping[str, Any] | None,
+    asked: set[int],
+    now: datetime,
+    memo: Memo,
 ) -> ItemFacts:
     exempt = item.exempt_until is not None and item.exempt_until >= now.date()
     waiting = ""
@@ -195,6 +225,13 @@ def _facts(
         waiting = (
             f"Plan {run['plan_id'][:8]} of {run['requested_by__username']} waits for approval: {run['plan__title']}."
         )
+    checking = any(check.check_id in asked for check in checks)
+    return memo.of(("facts", item.pk), _item_facts, item, checks, exempt, sys.intern(waiting), checking)
+
+
+def _item_facts(
+    item: ItemRecord, checks: tuple[CheckRow, ...], exempt: bool, waiting: str, checking: bool
+) -> ItemFacts:
     return ItemFacts(
         id=item.pk,
         key=item.key,
@@ -209,18 +246,20 @@ def _facts(
         else "",
         remedies=bool(item.remedies),
         waiting_sentence=waiting,
-        checking=any(check.check_id in asked for check in checks),
+        checking=checking,
     )
 
 
 def _row(
-    state: State,
     item: ItemRecord,
-    by_id: Mapping[int, ItemRecord],
-    phase_keys: Mapping[int, str],
+    derived: Derived,
+    checks: tuple[CheckRow, ...],
+    blocker: ItemRecord | None,
+    closer: ItemRecord | None,
     run: Mapping[str, Any] | None,
+    phase_key: str,
+    checking: bool,
 ) -> ItemRow:
-    derived, checks = state.derived[item.pk], state.checks[item.pk]
     oldest = min((c for c in checks if c.check_id and c.observed_at is not None), key=_observed, default=None)
     return ItemRow(
         id=item.pk,
@@ -228,7 +267,7 @@ def _row(
         title=item.title,
         description=item.description,
         phase_id=item.phase_id,
-        phase_key=phase_keys[item.phase_id],
+        phase_key=phase_key,
         word=derived.word,
         evidence_word=derived.evidence_word,
         last_word=derived.last_word,
@@ -236,13 +275,13 @@ def _row(
         cause=derived.cause,
         since=_since(item, derived, checks),
         regressed=bool(item.span_regressed) and derived.evidence_word is ItemWord(item.span_word or derived.word),
-        checking=any(check.check_id in state.asked for check in checks),
+        checking=checking,
         observed_at=oldest.observed_at if oldest else None,
         limit_seconds=oldest.limit_seconds if oldest else 0,
         owner=item.owner or "",
         due_on=item.due_on,
-        blocked_by=named(by_id[derived.blocked_by]) if derived.blocked_by else None,
-        closes_with=named(by_id[derived.closes_with]) if derived.closes_with else None,
+        blocked_by=named(blocker) if blocker else None,
+        closes_with=named(closer) if closer else None,
         run=RunRef(run["id"], run["number"], run["state"], run["plan__title"]) if run else None,
         remedies=tuple(item.remedies),
         counted=derived.word is not ItemWord.EXEMPT,
