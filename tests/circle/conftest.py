@@ -1,4 +1,4 @@
-"""One running portal and one Chromium for all tests of the circle: each puts the world into the state it needs."""
+"""One running portal for all tests of the circle: each puts the world into the state it needs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
+from tests.chromium import launched
 from tests.circle.people import People
 from tests.circle.stack import Stack
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=10_000)
 _measured: list[str] = []
 
@@ -41,15 +41,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One Chromium for all of them."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+    """One Chromium for the tests of a module."""
+    yield from launched()
 
 
 @pytest.fixture
