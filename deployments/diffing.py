@@ -15,7 +15,7 @@ from typing import Any
 from common.canonical import digest
 from common.redaction import is_sensitive_key, keyed_hash, redact
 from deployments.catalogue.action import MARK
-from deployments.catalogue.helm import read_yaml
+from deployments.catalogue.argo.helm import read_yaml
 
 Leaves = dict[str, Any]
 

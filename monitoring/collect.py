@@ -27,6 +27,7 @@ from monitoring.snapshot import (
     Need,
     Objects,
     Query,
+    Raw,
     Reply,
     ServerVersion,
     Snapshot,
@@ -179,6 +180,9 @@ def ask(readers: Readers, need: Need) -> Reply:
         case Access(user, verb, resource, group, namespace):
             allowed, reason = readers.kubernetes.access_review(user, verb, resource, group, namespace)
             return Reply({"allowed": allowed, "reason": reason}, 200, clock.now())
+        case Raw(resource, namespace, name):
+            item = readers.kubernetes.get_raw(resource, namespace, name)
+            return Reply(item, 200 if item is not None else 404, clock.now())
         case _:
             raise ValueError(f"nobody reads {need!r}")
 

@@ -92,7 +92,23 @@ class Access:
     source = "kubernetes"
 
 
-Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One object with all its fields, for plans that need more than the structs hold; the observer never reads it.
+
+    Reply body: the object, or None with ``status`` 404 when it is not there.
+    """
+
+    resource: str
+    namespace: str
+    name: str
+
+    @property
+    def source(self) -> str:
+        return RESOURCES[self.resource].source
+
+
+Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +188,11 @@ class Snapshot:
         """Whether this need was read (an error counts as read)."""
         return need in self.listings or need in self.replies
 
+    def raw(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """One whole object, or None when it is not there. :raises Missing: it was not read."""
+        found: dict[str, Any] | None = self.reply(Raw(resource, namespace, name)).body
+        return found
+
     def reply(self, need: Need) -> Reply:
         """The answer to a need. :raises Missing: it was not asked, or nothing answered (``status`` 0)."""
         reply = self.replies.get(need)
@@ -212,7 +233,8 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
 
     Shape: ``{taken_at, cluster?, objects: {resource_key: [raw objects]}, errors: {resource_key: sentence},
     queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}},
-    links: {"ns/service:port/path": {status, error}}, logs: {"ns/pod/container[ previous]": [lines]},
+    links: {"ns/service:port/path": {status, error}},
+    raws: {"resource_key ns/name": object or null}, logs: {"ns/pod/container[ previous]": [lines]},
     version: "v1.30.10"}``.
     Objects are decoded exactly as the reader does.
     """
@@ -234,6 +256,10 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
         service, _, tail = rest.partition(":")
         port, slash, path = tail.partition("/")
         replies[Link(namespace, service, port, slash + path or "/")] = _reply(reply, taken_at)
+    for where, item in (case.get("raws") or {}).items():
+        resource, _, path = where.partition(" ")
+        namespace, _, name = path.rpartition("/")
+        replies[Raw(resource, namespace, name)] = Reply(body=item, status=200 if item else 404, at=taken_at)
     for where, lines in (case.get("logs") or {}).items():
         name, _, flag = where.partition(" ")
         namespace, pod, container = name.split("/")

@@ -5,7 +5,8 @@ where anything is stored; the engine carries the steps out exactly as they stand
 
 Placeholders in effect bodies and condition arguments are replaced at execution, so that a plan's hash does not depend
 on who runs it: ``${run.user}`` (a name), ``${run.mark}`` (``<run>.<step>``, what the engine finds again on the
-object after a crash), ``${run.time}`` (when the step began, RFC 3339).
+object after a crash), ``${run.time}`` (when the step began, RFC 3339), ``${run.time+N}`` (N seconds later),
+``${run.secret}`` (32 random characters, made when the write is sent and never stored; in effect bodies only).
 """
 
 from __future__ import annotations
@@ -41,18 +42,73 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Patch(msgspec.Struct, frozen=True, tag="patch", tag_field="op"):
-    """One write of one object. The engine adds the resourceVersion it just read; without a match nothing is written."""
+    """One write of one object that is there. The engine adds the resourceVersion it just read; without a match nothing
+    is written, so a list may safely be sent whole. ``body`` carries :data:`MARK`. Custom resources know no strategic
+    patch."""
 
     patch_type: Literal["merge", "strategic"]
     body: dict[str, Any]
 
 
+class Apply(msgspec.Struct, frozen=True, tag="apply", tag_field="op"):
+    """Server-side apply of a whole intent; creates the object when it is absent. Never takes fields over by force: a
+    conflict with another manager is a precondition that is not met. ``body`` carries apiVersion, kind, metadata.name
+    and :data:`MARK`. ``manager`` is the field manager's last part (a set's name; empty: the action's slug)."""
+
+    body: dict[str, Any]
+    manager: str = ""
+
+
+class Create(msgspec.Struct, frozen=True, tag="create", tag_field="op"):
+    """A new object; the plan holds only while nothing of that name is there. ``body`` as for :class:`Apply`."""
+
+    body: dict[str, Any]
+
+
+class Delete(msgspec.Struct, frozen=True, tag="delete", tag_field="op"):
+    """Deletion of exactly the object that was planned, by its uid."""
+
+    propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
+    #: None: the object's own; 0: at once (force)
+    grace_seconds: int | None = None
+
+
+class Evict(msgspec.Struct, frozen=True, tag="evict", tag_field="op"):
+    """Eviction of exactly the pod that was planned: disruption budgets may say "not now", then the step waits."""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One field of a difference that an action knows by itself."""
+
+    path: str
+    before: Any = None
+    after: Any = None
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", tag_field="op"):
+    """One request to Alertmanager or Grafana. They know no dry run and no resourceVersion, hence ``made``: a condition
+    that is met when the request has had its effect (it may name ``${run.mark}``). It is looked at before the request
+    and after a lost answer; met means that nothing is sent again. ``shown`` is the difference for the plan."""
+
+    service: Literal["alertmanager", "grafana"]
+    method: Literal["POST", "PUT", "DELETE"]
+    path: str
+    made: Condition
+    body: Any = None
+    shown: tuple[Shown, ...] = ()
+
+
+Effect = Patch | Apply | Create | Delete | Evict | Call
+
+
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One step: an effect, a wait, or both. Cancel is looked for before it and inside its wait.
 
-    ``guards`` are judged on the object as it was read just before the effect; ``until`` must come true within
-    ``timeout_seconds`` of the step's begin. ``how`` is the short grey word at the right (``merge patch``, ``read``).
-    ``irreversible`` says that nothing brings back what the effect overwrote.
+    ``guards`` are judged on the object as it was read just before the effect (so not for what is created, and not for a
+    :class:`Call`); ``until`` must come true within ``timeout_seconds`` of the step's begin. ``how`` is the short grey
+    word at the right (``merge patch``, ``read``). ``irreversible`` says that nothing brings back what the effect
+    overwrote. ``resource`` is a key of ``RESOURCES``; of a :class:`Call` it is ``what.service``
+    (``silences.alertmanager``).
     """
 
     verb: str
@@ -61,7 +117,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     namespace: str
     name: str
-    effect: Patch | None = None
+    effect: Effect | None = None
     guards: tuple[Condition, ...] = ()
     until: Condition | None = None
     timeout_seconds: int = 60
@@ -69,7 +125,11 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ref(self) -> Ref:
-        known = RESOURCES[self.resource]
+        """The target, also of a call: a service's things are locked like objects."""
+        known = RESOURCES.get(self.resource)
+        if known is None:
+            what, _, service = self.resource.partition(".")
+            return Ref(kind=what, name=self.name, group=service)
         return Ref(kind=known.kind, name=self.name, namespace=self.namespace, group=known.group)
 
 
@@ -107,7 +167,27 @@ class Blast(msgspec.Struct, frozen=True):
     changed: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    #: pods that end and come back elsewhere or anew
+    restarted: tuple[str, ...] = ()
+    #: disruption budgets over those pods, with what they allow now
+    budgets: tuple[str, ...] = ()
+    #: claims (data) that are touched, expanded or released
+    claims: tuple[str, ...] = ()
+    #: Services that lose all ready endpoints meanwhile
+    endpoints: tuple[str, ...] = ()
+    #: alerts that will fire because of it
+    alerts: tuple[str, ...] = ()
     sentence: str = ""
+
+
+class FollowUp(msgspec.Struct, frozen=True):
+    """What the portal starts by itself ``after_seconds`` after the run succeeded, in the same person's name: part of
+    the plan that was read and approved (resuming what this plan pauses)."""
+
+    action: str
+    params: dict[str, Any]
+    after_seconds: int
+    sentence: str
 
 
 class PlanDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +204,12 @@ class PlanDraft(msgspec.Struct, frozen=True, kw_only=True):
     managed_by: str = ""
     #: the same change through Git, which comes first
     git_way: str = ""
+    #: that change as a unified diff a person can download and ``git apply``
+    git_patch: str = ""
     locks: tuple[Ref, ...] = ()
+    follow_up: FollowUp | None = None
+    #: what a person must type before a tier 3 plan runs: the target's name
+    confirm: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -141,6 +226,10 @@ class Action:
 
     ``tier``: 0 read or refresh, 1 reversible, 2 disruptive, 3 destructive. ``draft`` raises :class:`CannotPlan`, or
     :class:`monitoring.snapshot.Missing` when what it needs was not read: missing data never starts an action.
+    ``undo`` is a sentence for people; ``undoable``: the engine can make an undo plan from the stored pre-images (a
+    patch is patched back, what was created is deleted by uid, what was deleted is created again); ``undo_on_failure``:
+    and does so by itself when the run is not verified. ``guards`` and ``verified_by`` are for the documentation that is
+    made from this.
     """
 
     slug: str
@@ -152,6 +241,13 @@ class Action:
     draft: Callable[[Snapshot, Any], PlanDraft]
     rules: tuple[Rule, ...]
     undo: str
+    family: str = "Kubernetes"
+    undoable: bool = False
+    undo_on_failure: bool = False
+    guards: tuple[str, ...] = ()
+    verified_by: str = ""
+    #: where the exact calls and their dangers are described
+    reference: str = ""
 
     def plan(self, snapshot: Snapshot, params: Params) -> PlanDraft:
         """The draft. :raises CannotPlan, Missing:"""

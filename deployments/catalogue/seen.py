@@ -1,11 +1,15 @@
-"""What looking at a condition can say. Pure data."""
+"""What looking at a condition can say, and what a named predicate is. Pure data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+from monitoring.snapshot import Need, Snapshot
 
 
 class Outlook(StrEnum):
@@ -32,3 +36,15 @@ class Seen(msgspec.Struct, frozen=True):
     sentence: str
     lines: tuple[Line, ...] = ()
     memory: dict[str, Any] = {}
+
+
+#: (snapshot, arguments, what the last look remembered) → what is seen now
+Look = Callable[[Snapshot, Mapping[str, Any], Mapping[str, Any]], Seen]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """``needs`` names what to read; ``look`` judges it."""
+
+    needs: Callable[[Snapshot, Mapping[str, Any]], Iterable[Need]]
+    look: Look

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from deployments.catalogue import argocd, registry, windows
+from deployments.catalogue import registry
 from deployments.catalogue.action import CannotPlan, PlanDraft
+from deployments.catalogue.argo import calls, windows
 from deployments.catalogue.seen import Outlook
 from integrations.kubernetes.custom import SyncWindow
 from monitoring.snapshot import Missing, from_case
@@ -195,7 +196,7 @@ def test_an_operation_that_is_not_ours_is_outcome_unknown_never_done() -> None:
 def test_our_operation_is_recognised_by_its_mark() -> None:
     loaded = recorded()
     state = app_of(loaded)["status"]["operationState"]
-    state["operation"] = {"info": [{"name": argocd.INFO, "value": "RUN.3"}]}
+    state["operation"] = {"info": [{"name": calls.INFO, "value": "RUN.3"}]}
     state["phase"] = "Succeeded"
     assert look(loaded, "argocd_operation_done", mark="RUN.3").outlook == Outlook.MET
     state["phase"] = "Failed"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deployments.catalogue import argocd, helm
 from deployments.catalogue.action import CannotPlan
+from deployments.catalogue.argo import calls, helm
 from integrations.kubernetes.custom import Application, AppResource
 from monitoring.snapshot import Snapshot
 
@@ -31,7 +31,7 @@ class Owner:
         mine = (
             r
             for r in self.app.status.resources
-            if argocd.belongs(r.name, self.base) and not r.hook and not r.requires_pruning and r.kind not in _NEVER
+            if calls.belongs(r.name, self.base) and not r.hook and not r.requires_pruning and r.kind not in _NEVER
         )
         # a fixed order: it is part of the plan's hash
         return sorted(mine, key=lambda r: (r.group, r.kind, r.namespace, r.name))
@@ -42,7 +42,7 @@ def find(snapshot: Snapshot, namespace: str, name: str) -> Owner:
 
     :raises CannotPlan: there is none, or several. :raises monitoring.snapshot.Missing: Applications were not read.
     """
-    apps: list[Application] = snapshot.objects(argocd.APPLICATIONS, namespace)
+    apps: list[Application] = snapshot.objects(calls.APPLICATIONS, namespace)
     if name:
         apps = [app for app in apps if app.metadata.name == name]
         if not apps:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from deployments.catalogue import argocd
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -20,6 +19,7 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
+from deployments.catalogue.argo import calls
 from monitoring.snapshot import Need, Objects, Snapshot
 
 _UNDO = "Not needed: a refresh changes no desired state."
@@ -37,15 +37,13 @@ class RefreshParams(Params, frozen=True):
 
 def needs(_snapshot: Snapshot, params: RefreshParams) -> Iterable[Need]:
     """Applications."""
-    return (Objects(argocd.APPLICATIONS, params.namespace),)
+    return (Objects(calls.APPLICATIONS, params.namespace),)
 
 
 def draft(snapshot: Snapshot, params: RefreshParams) -> PlanDraft:
     """One patch and the wait for its effect. :raises CannotPlan: no such Application, or several."""
     apps = [
-        app
-        for app in snapshot.objects(argocd.APPLICATIONS, params.namespace)
-        if app.metadata.name == params.application
+        app for app in snapshot.objects(calls.APPLICATIONS, params.namespace) if app.metadata.name == params.application
     ]
     if len(apps) != 1:
         raise CannotPlan(f"There {'are several Applications' if apps else 'is no Application'} {params.application}.")
@@ -65,10 +63,10 @@ def draft(snapshot: Snapshot, params: RefreshParams) -> PlanDraft:
                 verb="refresh",
                 title=f"Refresh {meta.name}, {params.mode}",
                 how="merge patch",
-                resource=argocd.APPLICATIONS,
+                resource=calls.APPLICATIONS,
                 namespace=meta.namespace,
                 name=meta.name,
-                effect=argocd.refresh_patch(params.mode),
+                effect=calls.refresh_patch(params.mode),
                 until=Condition("argocd_refreshed", where),
                 timeout_seconds=180,
             ),
@@ -83,6 +81,7 @@ def draft(snapshot: Snapshot, params: RefreshParams) -> PlanDraft:
 ACTION = Action(
     slug="refresh-application",
     title="Refresh an Application",
+    family="Argo CD",
     tier=0,
     summary="Ask Argo CD to compare an Application with Git now.",
     params=RefreshParams,

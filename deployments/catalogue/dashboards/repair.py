@@ -13,7 +13,6 @@ from typing import Annotated
 
 import msgspec
 
-from deployments.catalogue import argocd, grafana, helm, windows
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -27,6 +26,8 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
+from deployments.catalogue.argo import calls, helm, windows
+from deployments.catalogue.dashboards import owning
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
 from monitoring.snapshot import Missing, Need, Objects, Snapshot
@@ -56,16 +57,16 @@ class RepairParams(Params, frozen=True):
 
 def needs(snapshot: Snapshot, params: RepairParams) -> Iterable[Need]:
     """Applications and their projects; then the Deployments of the namespace that Grafana is rendered into."""
-    yield Objects(argocd.APPLICATIONS, params.application_namespace)
+    yield Objects(calls.APPLICATIONS, params.application_namespace)
     yield Objects("appprojects.argoproj.io")
     with suppress(Missing, CannotPlan):
-        owner = grafana.find(snapshot, params.application_namespace, params.application)
+        owner = owning.find(snapshot, params.application_namespace, params.application)
         yield Objects("deployments.apps", owner.namespace)
 
 
 def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
     """The plan for the Application that renders Grafana. :raises CannotPlan, Missing:"""
-    owner = grafana.find(snapshot, params.application_namespace, params.application)
+    owner = owning.find(snapshot, params.application_namespace, params.application)
     filled = RepairParams(
         application=owner.app.metadata.name,
         application_namespace=owner.app.metadata.namespace,
@@ -75,7 +76,7 @@ def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
         verify_seconds=params.verify_seconds,
         rollout_seconds=params.rollout_seconds,
     )
-    apps: list[Application] = snapshot.objects(argocd.APPLICATIONS, params.application_namespace)
+    apps: list[Application] = snapshot.objects(calls.APPLICATIONS, params.application_namespace)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
         preconditions=tuple(_preconditions(snapshot, owner, filled, apps)),
@@ -93,7 +94,7 @@ def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
 
 
 def _preconditions(
-    snapshot: Snapshot, owner: grafana.Owner, params: RepairParams, apps: list[Application]
+    snapshot: Snapshot, owner: owning.Owner, params: RepairParams, apps: list[Application]
 ) -> Iterable[Precondition]:
     app = owner.app
     name = app.metadata.name
@@ -130,15 +131,15 @@ def _operation(snapshot: Snapshot, app: Application) -> Precondition:
         return Precondition(sentence, True, last)
     state = app.status.operation_state
     since = f" since {state.started_at:%F %T}" if state is not None and state.started_at else ""
-    stuck = argocd.is_stuck(app, snapshot.taken_at)
+    stuck = calls.is_stuck(app, snapshot.taken_at)
     return Precondition(sentence, stuck, f"an operation runs{since}{', stuck' if stuck else ', still moving'}")
 
 
-def _same_names(owner: grafana.Owner, params: RepairParams) -> Precondition:
+def _same_names(owner: owning.Owner, params: RepairParams) -> Precondition:
     """Else a sync would install a second stack beside the first (A9)."""
     sentence = "A sync renders the names that run now"
     app = owner.app
-    rest = [r for r in app.status.resources if not argocd.belongs(r.name, owner.base) and not r.hook]
+    rest = [r for r in app.status.resources if not calls.belongs(r.name, owner.base) and not r.hook]
     there = [r for r in rest if r.status == "Synced"]
     destination = app.spec.destination.namespace
     where = f"destination {destination}, release {owner.release}"
@@ -151,7 +152,7 @@ def _same_names(owner: grafana.Owner, params: RepairParams) -> Precondition:
     return Precondition(sentence, True, f"{len(there)} of {len(rest)} other rendered objects are there; {where}")
 
 
-def _enabled(owner: grafana.Owner) -> Precondition:
+def _enabled(owner: owning.Owner) -> Precondition:
     sentence = "Grafana is enabled in the values"
     if owner.values is None:
         return Precondition(sentence, False, "the values cannot be read")
@@ -159,7 +160,7 @@ def _enabled(owner: grafana.Owner) -> Precondition:
     return Precondition(sentence, enabled is not False, f"grafana.enabled: {str(enabled is not False).lower()}")
 
 
-def _password(owner: grafana.Owner) -> Precondition:
+def _password(owner: owning.Owner) -> Precondition:
     """Without one the chart renders a random password each time: OutOfSync for ever, a rollout per sync (G16)."""
     sentence = "The admin password is fixed, so that a sync does not render a new one"
     if helm.at(owner.values, "admin", "existingSecret"):
@@ -169,44 +170,44 @@ def _password(owner: grafana.Owner) -> Precondition:
     return Precondition(sentence, False, "neither admin.existingSecret nor adminPassword is set")
 
 
-def _only_grafana(owner: grafana.Owner) -> Precondition:
+def _only_grafana(owner: owning.Owner) -> Precondition:
     sentence = "Something of Grafana differs from Git, and nothing else does"
-    differ = argocd.differing(owner.app)
-    others = [f"{r.kind} {r.name}" for r in differ if not argocd.belongs(r.name, owner.base)]
+    differ = calls.differing(owner.app)
+    others = [f"{r.kind} {r.name}" for r in differ if not calls.belongs(r.name, owner.base)]
     pruned = [f"{r.kind} {r.name}" for r in owner.app.status.resources if r.requires_pruning]
     if others or pruned:
         named = ", ".join((others + pruned)[:4])
         return Precondition(sentence, False, f"{len(others)} others differ, {len(pruned)} would be pruned: {named}")
     if not differ:
         return Precondition(sentence, False, "nothing differs: a sync would change nothing")
-    return Precondition(sentence, True, ", ".join(f"{r.kind} {r.name} {argocd.describe(r)}" for r in differ[:6]))
+    return Precondition(sentence, True, ", ".join(f"{r.kind} {r.name} {calls.describe(r)}" for r in differ[:6]))
 
 
 def _parent(app: Application, apps: list[Application]) -> Precondition:
     sentence = "What manages this Application is known and does not revert the plan"
-    name, parent = argocd.parent_of(app, apps)
+    name, parent = calls.parent_of(app, apps)
     if not name:
         return Precondition(sentence, True, "no other Application manages it")
     if parent is None:
         return Precondition(sentence, False, f"{name} manages it and could not be read")
-    healing = "on" if argocd.heals(parent) else "off"
+    healing = "on" if calls.heals(parent) else "off"
     return Precondition(sentence, True, f"{name}, selfHeal {healing}; it compares the spec, which stays as it is")
 
 
 # -- steps
 
 
-def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> Iterable[StepSpec]:
+def _steps(snapshot: Snapshot, owner: owning.Owner, params: RepairParams) -> Iterable[StepSpec]:
     app = owner.app
     where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
-    step = partial(StepSpec, resource=argocd.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
-    if argocd.is_stuck(app, snapshot.taken_at):
+    step = partial(StepSpec, resource=calls.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
+    if calls.is_stuck(app, snapshot.taken_at):
         yield step(
             verb="terminate",
             title="Terminate the stuck operation",
             how="merge patch",
             timeout_seconds=180,
-            effect=argocd.terminate_patch(),
+            effect=calls.terminate_patch(),
             guards=(Condition("argocd_running", where),),
             until=Condition("argocd_idle", where),
             irreversible=True,
@@ -216,7 +217,7 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
         title=f"Refresh {app.metadata.name}, hard",
         how="merge patch",
         timeout_seconds=180,
-        effect=argocd.refresh_patch(),
+        effect=calls.refresh_patch(),
         until=Condition("argocd_refreshed", where),
     )
     yield step(
@@ -231,7 +232,7 @@ def _steps(snapshot: Snapshot, owner: grafana.Owner, params: RepairParams) -> It
     yield _sync(owner, "Sync everything once, so that it enters history", [])
 
 
-def _sync(owner: grafana.Owner, title: str, resources: list[AppResource]) -> StepSpec:
+def _sync(owner: owning.Owner, title: str, resources: list[AppResource]) -> StepSpec:
     """One operation of Argo CD, started only while none runs and nothing but Grafana differs."""
     where = {"namespace": owner.app.metadata.namespace, "name": owner.app.metadata.name}
     only = Condition("argocd_only_differs", {**where, "base": owner.base})
@@ -239,17 +240,17 @@ def _sync(owner: grafana.Owner, title: str, resources: list[AppResource]) -> Ste
         verb="sync",
         title=title,
         how="Argo CD",
-        resource=argocd.APPLICATIONS,
+        resource=calls.APPLICATIONS,
         namespace=where["namespace"],
         name=where["name"],
         timeout_seconds=600,
-        effect=argocd.sync_patch(owner.app, resources),
+        effect=calls.sync_patch(owner.app, resources),
         guards=(Condition("argocd_idle", where), only),
         until=Condition("argocd_operation_done", {**where, "mark": "${run.mark}"}),
     )
 
 
-def _rollout(owner: grafana.Owner, params: RepairParams) -> StepSpec:
+def _rollout(owner: owning.Owner, params: RepairParams) -> StepSpec:
     selector = f"app.kubernetes.io/instance={owner.release},app.kubernetes.io/name=grafana"
     where = {"namespace": params.namespace, "name": owner.base}
     return StepSpec(
@@ -264,7 +265,7 @@ def _rollout(owner: grafana.Owner, params: RepairParams) -> StepSpec:
     )
 
 
-def _verification(owner: grafana.Owner, params: RepairParams) -> Verification:
+def _verification(owner: owning.Owner, params: RepairParams) -> Verification:
     app = owner.app.metadata
     selector = "app.kubernetes.io/name=grafana"
     return Verification(
@@ -288,7 +289,7 @@ def _verification(owner: grafana.Owner, params: RepairParams) -> Verification:
 # -- words
 
 
-def _blast(snapshot: Snapshot, owner: grafana.Owner) -> Blast:
+def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
     resources = owner.resources
     running = {(d.metadata.namespace, d.metadata.name) for d in snapshot.objects("deployments.apps", owner.namespace)}
 
@@ -297,7 +298,7 @@ def _blast(snapshot: Snapshot, owner: grafana.Owner) -> Blast:
 
     def is_missing(r: AppResource) -> bool:
         # Argo CD 3 no longer writes each object's health down; for the workload the cluster itself can be asked
-        return argocd.describe(r) == "missing" or (r.kind == "Deployment" and (r.namespace, r.name) not in running)
+        return calls.describe(r) == "missing" or (r.kind == "Deployment" and (r.namespace, r.name) not in running)
 
     missing = [r for r in resources if is_missing(r)]
     changed = [r for r in resources if r.status != "Synced" and r not in missing]
@@ -311,18 +312,18 @@ def _blast(snapshot: Snapshot, owner: grafana.Owner) -> Blast:
     )
 
 
-def _managed_by(owner: grafana.Owner, apps: list[Application]) -> str:
+def _managed_by(owner: owning.Owner, apps: list[Application]) -> str:
     app = owner.app
-    healing = "selfHeal on" if argocd.heals(app) else "selfHeal off"
-    name, parent = argocd.parent_of(app, apps)
-    above = f" Its parent {name} has selfHeal {'on' if parent and argocd.heals(parent) else 'off'}." if name else ""
+    healing = "selfHeal on" if calls.heals(app) else "selfHeal off"
+    name, parent = calls.parent_of(app, apps)
+    above = f" Its parent {name} has selfHeal {'on' if parent and calls.heals(parent) else 'off'}." if name else ""
     return (
         f"Managed by Argo CD app {app.metadata.name}, {healing}. This plan asks Argo CD itself to apply what Git says, "
         f"so nothing of it will be reverted.{above}"
     )
 
 
-def _git_way(owner: grafana.Owner) -> str:
+def _git_way(owner: owning.Owner) -> str:
     source = owner.app.spec.source
     where = f" of {source.repo_url}" if source is not None and source.repo_url else ""
     return (
@@ -340,6 +341,7 @@ def _ref(resource: AppResource) -> Ref:
 ACTION = Action(
     slug=SLUG,
     title="Repair Grafana in place",
+    family="Grafana",
     tier=1,
     summary="Hard refresh, sync of Grafana's own objects, wait for the rollout, one full sync. Git stays as it is.",
     params=RepairParams,

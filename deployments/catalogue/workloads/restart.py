@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 
-from deployments.catalogue import argocd
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -23,10 +22,10 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.rollout import DEPLOYMENTS
+from deployments.catalogue.argo import ownership
+from deployments.catalogue.workloads.rollout import DEPLOYMENTS
 from integrations.kubernetes.objects import Workload
 from monitoring.snapshot import Need, Objects, Snapshot
-from monitoring.verdict import Ref
 
 _UNDO = "Not needed: the template stays the same but for the time of the restart."
 _ANNOTATION = "kubectl.kubernetes.io/restartedAt"
@@ -46,7 +45,7 @@ def needs(_snapshot: Snapshot, params: RestartParams) -> Iterable[Need]:
     return (
         Objects(DEPLOYMENTS, params.namespace),
         Objects("poddisruptionbudgets.policy", params.namespace),
-        Objects(argocd.APPLICATIONS),
+        *ownership.needs(),
     )
 
 
@@ -90,8 +89,8 @@ def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:
         ),
         undo=_UNDO,
         blast=_blast(snapshot, found, replicas),
-        managed_by=_managed_by(found),
-        locks=_owner(snapshot, found),
+        managed_by=ownership.sentence(snapshot, found.metadata, named_in_git=False),
+        locks=ownership.locks(snapshot, found.metadata),
     )
 
 
@@ -105,27 +104,10 @@ def _blast(snapshot: Snapshot, found: Workload, replicas: int) -> Blast:
     )
 
 
-def _owner(snapshot: Snapshot, found: Workload) -> tuple[Ref, ...]:
-    """The Application that owns it, to be locked with it. :raises Missing: it has one that was not read."""
-    owner = found.metadata.annotations.get(argocd.TRACKING, "").partition(":")[0]
-    if not owner:
-        return ()
-    apps = [app for app in snapshot.objects(argocd.APPLICATIONS) if app.metadata.name == owner]
-    return tuple(Ref("Application", owner, app.metadata.namespace, group="argoproj.io") for app in apps)
-
-
-def _managed_by(found: Workload) -> str:
-    owner = found.metadata.annotations.get(argocd.TRACKING, "").partition(":")[0]
-    if not owner:
-        return ""
-    return (
-        f"Managed by Argo CD app {owner}. The restart time is an annotation Git does not name, so it is not reverted."
-    )
-
-
 ACTION = Action(
     slug="rollout-restart",
     title="Restart a rollout",
+    family="Workloads",
     tier=1,
     summary="Replace the pods of a Deployment one after the other, from the same template.",
     params=RestartParams,
