@@ -76,12 +76,15 @@ def below(found: Leaves, paths: Iterable[str]) -> Leaves:
     return {path: value for path, value in found.items() if _under(path, prefixes)}
 
 
-def fingerprint(item: Mapping[str, Any] | None, key: str) -> tuple[str, Leaves]:
-    """The fingerprint of what a person decides about an object, and the leaves it was made of."""
+def fingerprint(item: Mapping[str, Any] | None, key: str, noise: tuple[str, ...] = ()) -> tuple[str, Leaves]:
+    """The fingerprint of what a person decides about an object, and the leaves it was made of.
+
+    ``noise``: more paths to leave out, the action's own.
+    """
     if item is None:
         return "absent", {}
     # a null field and one that is left out are the same to an API server
-    kept = {path: value for path, value in without(leaves(item, key), NOISE).items() if value is not None}
+    kept = {path: value for path, value in without(leaves(item, key), (*NOISE, *noise)).items() if value is not None}
     return digest(kept), kept
 
 

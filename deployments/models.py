@@ -162,6 +162,8 @@ class Step(models.Model):
     outcome = models.JSONField(null=True)
     outcome_at = models.DateTimeField(null=True)
     pre_image = models.JSONField(null=True)
+    #: what would bring the target back (engine.restoring), of actions that can be undone; holds no secret
+    restore = models.JSONField(null=True)
     irreversible = models.BooleanField(default=False)
     fence = models.PositiveBigIntegerField(default=0)
     #: begins with the first look at the step, ends with its outcome

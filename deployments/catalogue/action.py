@@ -244,6 +244,8 @@ class Action:
     family: str = "Kubernetes"
     undoable: bool = False
     undo_on_failure: bool = False
+    #: paths (and what is below them) that this action's targets may change in without the plan being refused
+    noise: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
     verified_by: str = ""
     #: where the exact calls and their dangers are described

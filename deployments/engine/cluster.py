@@ -1,4 +1,4 @@
-"""What the engine can do with one cluster: collect a Snapshot, read one object, write one object, ask for its rights.
+"""What the engine can do with one cluster: collect a Snapshot, read one object, make one effect, ask for its rights.
 
 The only module of the product that opens the writing identity. Everything above it works on this small surface, which
 the engine's tests replace. Fails with :class:`integrations.errors.SourceError` only.
@@ -10,10 +10,12 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 
+from deployments.catalogue.action import Apply, Call, Create, Delete, Effect, Evict, Patch
+from integrations.errors import Rejected
 from integrations.kubernetes import writer as kubernetes
 from monitoring import collect
 from monitoring.snapshot import Need, Snapshot
@@ -23,14 +25,24 @@ Needs = Callable[[Snapshot], Iterable[Need]]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One patch, ready to be sent: the body carries the resourceVersion it was decided on."""
+    """One effect on one object, ready to be sent: placeholders filled in, and what it was decided on.
+
+    ``uid`` and ``resource_version`` are those of the reading before it; both empty for what is not there.
+    """
 
     resource: str
     namespace: str
     name: str
-    patch_type: Literal["merge", "strategic"]
-    body: dict[str, Any]
+    effect: Effect
     field_manager: str
+    uid: str = ""
+    resource_version: str = ""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body of an effect that has one."""
+        body = getattr(self.effect, "body", None)
+        return body if isinstance(body, dict) else {}
 
 
 class Cluster(Protocol):
@@ -53,10 +65,18 @@ class Cluster(Protocol):
     def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """One object as it is now, with the writing identity; None when it is not there. :raises SourceError:"""
 
-    def patch(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
-        """Send one write, once. :raises SourceError: ``maybe_done`` says whether it may have been made."""
+    def send(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
+        """Make one effect, once: the object the server answers (a Status for deletions).
 
-    def may(self, verb: str, group: str, resource: str, namespace: str, name: str) -> tuple[bool, str]:
+        :raises SourceError: ``maybe_done`` says whether it may have been made.
+        """
+
+    def call(self, effect: Call) -> None:
+        """Send one request to a service, once. :raises SourceError: as for :meth:`send`; Rejected for status ≥ 400."""
+
+    def may(
+        self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
+    ) -> tuple[bool, str]:
         """May the writing identity do this? With the authorizer's reason. :raises SourceError:"""
 
 
@@ -90,19 +110,60 @@ class RealCluster:
     def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         return self._writer.reader.get_raw(resource, namespace, name)
 
-    def patch(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
-        return self._writer.patch(
-            write.resource,
-            write.namespace,
-            write.name,
-            write.body,
-            patch_type=write.patch_type,
-            field_manager=write.field_manager,
-            dry_run=dry_run,
-        )
+    def send(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
+        return sent(self._writer, write, dry_run=dry_run)
 
-    def may(self, verb: str, group: str, resource: str, namespace: str, name: str) -> tuple[bool, str]:
-        return self._writer.reader.self_access_review(verb, group, resource, namespace, name)
+    def call(self, effect: Call) -> None:
+        raise Rejected(f"{effect.service.capitalize()} cannot be written to yet.")
+
+    def may(
+        self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
+    ) -> tuple[bool, str]:
+        return self._writer.reader.self_access_review(verb, group, resource, namespace, name, subresource)
+
+
+def sent(writer: kubernetes.Writer, write: Write, *, dry_run: bool) -> dict[str, Any]:
+    """One effect through a writer, with the preconditions of the reading it was decided on."""
+    where = (write.resource, write.namespace, write.name)
+    match write.effect:
+        case Patch(patch_type, body):
+            return writer.patch(
+                *where,
+                preconditioned(body, write.resource_version),
+                patch_type=patch_type,
+                field_manager=write.field_manager,
+                dry_run=dry_run,
+            )
+        case Apply(body, _):
+            return writer.patch(
+                *where,
+                preconditioned(body, write.resource_version),
+                patch_type="apply",
+                field_manager=write.field_manager,
+                dry_run=dry_run,
+            )
+        case Create(body):
+            return writer.create(*where[:2], body, field_manager=write.field_manager, dry_run=dry_run)
+        case Delete(propagation, grace_seconds):
+            return writer.delete(
+                *where,
+                uid=write.uid,
+                resource_version=write.resource_version,
+                propagation=propagation,
+                grace_seconds=grace_seconds,
+                dry_run=dry_run,
+            )
+        case Evict():
+            return writer.evict(*where[1:], uid=write.uid, field_manager=write.field_manager, dry_run=dry_run)
+        case _:
+            raise ValueError(f"{type(write.effect).__name__} is no effect on an object")
+
+
+def preconditioned(body: dict[str, Any], resource_version: str) -> dict[str, Any]:
+    """A body that the server accepts only while the object has this resourceVersion."""
+    if not resource_version:
+        return body
+    return {**body, "metadata": {**body.get("metadata", {}), "resourceVersion": resource_version}}
 
 
 _opened: dict[int, RealCluster] = {}

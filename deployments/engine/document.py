@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from common import structs
 from common.canonical import digest
-from deployments.catalogue.action import Blast, StepSpec, Verification
+from deployments.catalogue.action import Blast, FollowUp, StepSpec, Verification
+
+_LATER = re.compile(r"\$\{run\.time\+(\d{1,8})\}")
+_STAMP = "%Y-%m-%dT%H:%M:%SZ"
+#: what stands in previews and records in place of a generated secret
+SECRET = "(generated when it runs)"  # noqa: S105 - its place, not a value
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -32,6 +39,10 @@ class PlannedStep(msgspec.Struct, frozen=True):
     command: str = ""
     #: the server refused the dry run: its words
     refused: str = ""
+    #: fields that another manager holds, of a server-side apply: ``{"field", "manager"}``
+    conflicts: tuple[dict[str, str], ...] = ()
+    #: what could not be asked of the server, and why
+    note: str = ""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     blast: Blast
     managed_by: str = ""
     git_way: str = ""
+    git_patch: str = ""
+    confirm: str = ""
+    follow_up: FollowUp | None = None
+    #: leaves that this action leaves out of its fingerprints, beyond the engine's own
+    noise: tuple[str, ...] = ()
+    #: pre-images are kept so that an undo plan can be made
+    undoable: bool = False
     summary: str = ""
     identity: str = ""
     one_identity: bool = False
@@ -67,11 +85,18 @@ def dump(document: Document) -> dict[str, Any]:
 
 
 def plan_hash(
-    cluster: str, action: str, params: Mapping[str, Any], steps: tuple[StepSpec, ...], targets: Mapping[str, Target]
+    cluster: str,
+    action: str,
+    params: Mapping[str, Any],
+    steps: tuple[StepSpec, ...],
+    targets: Mapping[str, Target],
+    follow_up: FollowUp | None = None,
 ) -> str:
-    """SHA-256 of what is approved: cluster, action, parameters, steps and, per target, uid and fingerprint."""
+    """SHA-256 of what is approved: cluster, action, parameters, steps, what follows and, per target, uid and
+    fingerprint."""
     return digest(
         {
+            "follow_up": json.loads(msgspec.json.encode(follow_up)),
             "cluster": cluster,
             "action": action,
             "params": dict(params),
@@ -88,6 +113,7 @@ def fill(value: Any, words: Mapping[str, str]) -> Any:
     if isinstance(value, list | tuple):
         return [fill(inner, words) for inner in value]
     if isinstance(value, str) and "${run." in value:
+        value = _LATER.sub(lambda match: _later(words["run.time"], int(match.group(1))), value)
         for name, word in words.items():
             value = value.replace(f"${{{name}}}", word)
         if "${run." in value:
@@ -95,9 +121,17 @@ def fill(value: Any, words: Mapping[str, str]) -> Any:
     return value
 
 
-def words(user: str, mark: str, time: str) -> dict[str, str]:
-    """The values of the placeholders."""
-    return {"run.user": user, "run.mark": mark, "run.time": time}
+def _later(time: str, seconds: int) -> str:
+    """A time of the run plus seconds; in a preview there is no time yet."""
+    try:
+        return f"{datetime.strptime(time, _STAMP) + timedelta(seconds=seconds):{_STAMP}}"  # noqa: DTZ007 - stays UTC
+    except ValueError:
+        return f"{time} + {seconds} s"
+
+
+def words(user: str, mark: str, time: str, secret: str = SECRET) -> dict[str, str]:
+    """The values of the placeholders. Without ``secret`` its place is shown, never a value."""
+    return {"run.user": user, "run.mark": mark, "run.time": time, "run.secret": secret}
 
 
 def mark_of(run_id: str, step_index: int) -> str:

@@ -6,30 +6,25 @@ Reads and dry runs only; the same code compares again when a run begins. Fails w
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.db import transaction
 
 from common.clock import now
-from deployments import diffing, folding
+from deployments import diffing
 from deployments.catalogue import registry
-from deployments.catalogue.action import MARK, Action, Params, PlanDraft, Precondition, StepSpec
-from deployments.engine.cluster import Cluster, Write
-from deployments.engine.document import Document, PlannedStep, Target, dump, fill, plan_hash, words
+from deployments.catalogue.action import Action, Call, Create, Delete, Params, PlanDraft, Precondition, StepSpec
+from deployments.engine import rights as granted
+from deployments.engine.cluster import Cluster
+from deployments.engine.document import Document, PlannedStep, Target, dump, plan_hash
+from deployments.engine.keys import installation_key
+from deployments.engine.previewing import preview
 from deployments.models import Plan
-from integrations.errors import Conflict, Forbidden, NotFound, Rejected
-from integrations.kubernetes.kinds import RESOURCES
 from monitoring.snapshot import Snapshot
 from monitoring.verdict import Ref
-
-#: placeholders in previews: a preview belongs to no run and no person yet
-PREVIEW = words("<you>", "<run>.<step>", "<time of the run>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +38,6 @@ class Drafted:
     snapshot: Snapshot
 
 
-def field_manager(slug: str) -> str:
-    """Who the API server notes as the writer."""
-    return f"portal-remediation/{slug}"
-
-
 def draft(cluster: Cluster, action: Action, params: Params) -> Drafted:
     """Read the cluster and draft. :raises CannotPlan, Missing, SourceError:"""
     snapshot = cluster.collect(lambda seen: action.needs(seen, params))
@@ -56,17 +46,17 @@ def draft(cluster: Cluster, action: Action, params: Params) -> Drafted:
     targets: dict[str, Target] = {}
     for step in drafted.steps:
         key = step.ref.key(cluster.name)
-        if step.effect is None or key in targets:
+        if step.effect is None or isinstance(step.effect, Call) or key in targets:
             continue
         raw[key] = cluster.get(step.resource, step.namespace, step.name)
-        targets[key] = target_of(raw[key])
-    hashed = plan_hash(cluster.name, action.slug, drafted.params, drafted.steps, targets)
+        targets[key] = target_of(raw[key], action.noise)
+    hashed = plan_hash(cluster.name, action.slug, drafted.params, drafted.steps, targets, drafted.follow_up)
     return Drafted(hashed, drafted, targets, raw, snapshot)
 
 
-def target_of(raw: dict[str, Any] | None) -> Target:
-    """An object as a target."""
-    fingerprint, leaves = diffing.fingerprint(raw, settings.SECRET_KEY)
+def target_of(raw: dict[str, Any] | None, noise: tuple[str, ...] = ()) -> Target:
+    """An object as a target. ``noise``: leaves the action does not decide about."""
+    fingerprint, leaves = diffing.fingerprint(raw, installation_key(), noise)
     uid = str((raw or {}).get("metadata", {}).get("uid", ""))
     return Target(uid, fingerprint, leaves)
 
@@ -74,12 +64,13 @@ def target_of(raw: dict[str, Any] | None) -> Target:
 def make(cluster: Cluster, action: Action, params: Params) -> Plan:
     """The plan as it stands now, stored: the same hash is the same row. :raises CannotPlan, Missing, SourceError:"""
     drafted = draft(cluster, action, params)
-    steps = tuple(_preview(cluster, action, step, drafted.raw) for step in drafted.draft.steps)
-    rights = check_rights(cluster, drafted.draft.steps)
+    steps = tuple(_previews(cluster, action, drafted))
+    rights = granted.check(cluster, drafted.draft.steps)
     preconditions = [
         *drafted.draft.preconditions,
+        *_absent(drafted, _removed(drafted.draft.steps, cluster.name), cluster.name),
         *_server_agrees(steps),
-        _allowed(rights, cluster),
+        granted.allowed(rights, cluster),
     ]
     document = Document(
         steps=steps,
@@ -90,12 +81,25 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         blast=drafted.draft.blast,
         managed_by=drafted.draft.managed_by,
         git_way=drafted.draft.git_way,
+        git_patch=drafted.draft.git_patch,
+        confirm=drafted.draft.confirm,
+        follow_up=drafted.draft.follow_up,
+        noise=action.noise,
+        undoable=action.undoable,
         summary=action.summary,
         identity=cluster.identity(),
         one_identity=cluster.one_identity,
         objects_read=sum(len(listing.items) for listing in drafted.snapshot.listings.values()),
     )
     return _store(cluster.name, action, drafted, document, preconditions, rights)
+
+
+def _previews(cluster: Cluster, action: Action, drafted: Drafted) -> Iterable[PlannedStep]:
+    gone: set[str] = set()
+    for step in drafted.draft.steps:
+        yield preview(cluster, action, step, drafted.raw, gone)
+        if isinstance(step.effect, Delete):
+            gone.add(step.ref.key(cluster.name))
 
 
 def _store(
@@ -129,47 +133,7 @@ def _store(
     return plan
 
 
-# -- preview
-
-
-def _preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Mapping[str, dict[str, Any] | None]) -> PlannedStep:
-    """A step with the difference its write would make, by the server's own dry run."""
-    key = spec.ref.key(cluster.name)
-    if spec.effect is None:
-        return PlannedStep(spec, target=key)
-    if MARK not in spec.effect.body.get("metadata", {}).get("annotations", {}):
-        raise AssertionError(f"{action.slug}: a write without the mark could not be found again after a crash")
-    command = _command(spec)
-    write = Write(
-        spec.resource,
-        spec.namespace,
-        spec.name,
-        spec.effect.patch_type,
-        fill(spec.effect.body, PREVIEW),
-        field_manager(action.slug),
-    )
-    try:
-        predicted = cluster.patch(write, dry_run=True)
-    except (Rejected, Forbidden, NotFound, Conflict) as error:
-        return PlannedStep(spec, key, command=command, refused=error.sentence)
-    before = diffing.leaves(raw[key], settings.SECRET_KEY)
-    after = diffing.leaves(predicted, settings.SECRET_KEY)
-    changes = diffing.difference(before, after)
-    shown = diffing.difference(
-        diffing.without(before, diffing.SERVER_FIELDS), diffing.without(after, diffing.SERVER_FIELDS)
-    )
-    rows, folded = folding.fold(shown)
-    return PlannedStep(spec, key, tuple(rows), folded=folded + len(changes) - len(shown), command=command)
-
-
-def _command(spec: StepSpec) -> str:
-    """The kubectl line that does the same (without the precondition on the resourceVersion)."""
-    if spec.effect is None:
-        return ""
-    body = json.dumps(fill(spec.effect.body, PREVIEW), separators=(",", ":"), ensure_ascii=False)
-    scope = f"-n {shlex.quote(spec.namespace)} " if spec.namespace else ""
-    target = f"{scope}patch {spec.resource} {shlex.quote(spec.name)}"
-    return f"kubectl {target} --type {spec.effect.patch_type} -p {shlex.quote(body)}"
+# -- what stands against it, and locks
 
 
 def _server_agrees(steps: tuple[PlannedStep, ...]) -> Iterable[Precondition]:
@@ -178,35 +142,18 @@ def _server_agrees(steps: tuple[PlannedStep, ...]) -> Iterable[Precondition]:
             yield Precondition(f"The API server accepts “{step.spec.title}” in a dry run", False, step.refused)
 
 
-# -- rights and locks
+def _absent(drafted: Drafted, gone: set[str], cluster: str) -> Iterable[Precondition]:
+    """What is to be created must not be there, unless a step of this plan removes it first."""
+    for step in drafted.draft.steps:
+        key = step.ref.key(cluster)
+        if isinstance(step.effect, Create) and key not in gone:
+            live = drafted.raw[key]
+            said = f"{step.ref.kind} {step.name} is not there yet"
+            yield Precondition(said, live is None, "nothing of that name" if live is None else "it is there already")
 
 
-def check_rights(cluster: Cluster, steps: Iterable[StepSpec]) -> list[dict[str, Any]]:
-    """Per object the verbs needed, those ``missing``, and the ``rule`` that grants them, as a line of YAML."""
-    wanted = {(s.resource, s.namespace, s.name): s for s in steps if s.effect is not None}
-    rows = []
-    for resource, namespace, name in wanted:
-        known = RESOURCES[resource]
-        verbs = ["get", "patch"]
-        missing = [v for v in verbs if not cluster.may(v, known.group, known.plural, namespace, name)[0]]
-        rule = (
-            f'- {{apiGroups: ["{known.group}"], resources: [{known.plural}], '
-            f"verbs: [{', '.join(verbs)}], resourceNames: [{name}]}}"
-        )
-        rows.append(
-            {"verbs": verbs, "group": known.group, "resource": known.plural, "namespace": namespace, "name": name}
-            | {"missing": missing, "rule": rule}
-        )
-    return rows
-
-
-def _allowed(rights: list[dict[str, Any]], cluster: Cluster) -> Precondition:
-    missing = [
-        f"{' and '.join(r['missing'])} {r['resource']} {r['namespace']}/{r['name']}" for r in rights if r["missing"]
-    ]
-    who = cluster.identity()
-    evidence = f"{who} may not {'; '.join(missing)}" if missing else f"asked as {who}"
-    return Precondition("The writing identity may do this", not missing, evidence)
+def _removed(steps: Iterable[StepSpec], cluster: str) -> set[str]:
+    return {step.ref.key(cluster) for step in steps if isinstance(step.effect, Delete)}
 
 
 def _locks(cluster: str, drafted: Drafted) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from common.clock import now
 from deployments.catalogue import conditions
-from deployments.catalogue.action import Condition
+from deployments.catalogue.action import Call, Condition
 from deployments.catalogue.seen import Outlook, Seen
-from deployments.engine import effects
+from deployments.engine import calls, effects
 from deployments.engine.fault import point
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
 from deployments.models import Step, WriteStop
@@ -37,7 +37,7 @@ def look(turn: Turn) -> Pause:
         if held:
             return held
         point("before_intent", turn.index)
-    return effects.make(turn, step)
+    return calls.make(turn, step) if isinstance(turn.spec.effect, Call) else effects.make(turn, step)
 
 
 def _stopped(turn: Turn) -> Pause:

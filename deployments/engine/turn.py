@@ -15,7 +15,7 @@ from deployments.engine import document as documents
 from deployments.engine.cluster import Cluster
 from deployments.engine.document import Document
 from deployments.engine.journal import Entry, Journal
-from deployments.models import Run
+from deployments.models import Run, Step
 from deployments.states import RunState, StepState
 from integrations.kubernetes.objects import type_of
 from monitoring.snapshot import Listing, Objects, Snapshot
@@ -57,9 +57,13 @@ class Turn:
     def mark(self) -> str:
         return documents.mark_of(self.run.pk, self.index)
 
-    def words(self, time: str) -> dict[str, str]:
-        """The placeholders of this step."""
-        return documents.words(self.run.requested_by.get_username(), self.mark, time)
+    def words(self, time: str, secret: str = documents.SECRET) -> dict[str, str]:
+        """The placeholders of this step; without ``secret`` only its place is shown."""
+        return documents.words(self.run.requested_by.get_username(), self.mark, time, secret)
+
+    def current_step(self) -> Step:
+        """The row of the step this turn is about."""
+        return Step.objects.get(run_id=self.run.pk, index=self.index)
 
     def condition(self, condition: Condition) -> Condition:
         """A condition with its placeholders filled in."""

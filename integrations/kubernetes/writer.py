@@ -114,9 +114,13 @@ class Writer:
         uid: str,
         resource_version: str | None = None,
         propagation: Propagation = "Background",
+        grace_seconds: int | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Delete exactly this object: another of the same name has another uid and stays (:raises Conflict:)."""
+        """Delete exactly this object: another of the same name has another uid and stays (:raises Conflict:).
+
+        ``grace_seconds`` None leaves the object its own; 0 forces.
+        """
         if not uid:
             raise ValueError("a delete needs the uid of the object it means")
         preconditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
@@ -126,9 +130,31 @@ class Writer:
             "preconditions": preconditions,
             "propagationPolicy": propagation,
         }
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         if dry_run:
             options["dryRun"] = ["All"]
         return self._send("DELETE", self._path(resource_key, namespace, name), {}, options, "application/json")
+
+    def evict(
+        self, namespace: str, name: str, *, uid: str, field_manager: str, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Ask for this pod's eviction. :raises Throttled: a disruption budget says not now (429)."""
+        if not uid:
+            raise ValueError("an eviction needs the uid of the pod it means")
+        options: dict[str, Any] = {"preconditions": {"uid": uid}}
+        if dry_run:
+            # the query parameter of an eviction is not read by every server; its options are
+            options["dryRun"] = ["All"]
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": options,
+        }
+        return self.create(
+            "pods", namespace, body, field_manager=field_manager, dry_run=dry_run, name=name, subresource="eviction"
+        )
 
     def _path(self, resource_key: str, namespace: str, name: str, subresource: str = "") -> str:
         resource = RESOURCES[resource_key]

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import yaml
 
+from deployments.catalogue.action import Apply, Call, Create, Delete, Evict, Patch
 from deployments.engine.cluster import Needs, Write
-from integrations.errors import Conflict, NotFound, SourceError
+from integrations.errors import Conflict, NotFound, SourceError, TooManyRequests
 from integrations.kubernetes.objects import type_of
 from monitoring.snapshot import Fetch, Listing, Logs, Need, Objects, Reply, Snapshot
 
@@ -61,6 +62,10 @@ class FakeCluster:
                 self.put(resource, copy.deepcopy(item))
         self.ledger: list[Write] = []
         self.dry_runs: list[Write] = []
+        self.calls: list[Call] = []
+        self.on_call: Callable[[Call], None] = lambda effect: None
+        self.budget_says_no = False
+        self.uids = 0
         self.grafana_answers = True
         self.argo_works = True
         self.rollout_works = True
@@ -99,30 +104,62 @@ class FakeCluster:
         self.tick()
         return copy.deepcopy(self.objects.get(resource, {}).get((namespace, name)))
 
-    def patch(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
+    def send(self, write: Write, *, dry_run: bool) -> dict[str, Any]:
         self._answer()
         if not dry_run:
             self.before_write(write)
-        stored = self.objects.get(write.resource, {}).get((write.namespace, write.name))
-        if stored is None:
-            raise NotFound(f"{write.name} not found", status=404)
-        body = copy.deepcopy(write.body)
-        wanted = body["metadata"].pop("resourceVersion", None)
-        if wanted is not None and wanted != stored["metadata"]["resourceVersion"]:
-            raise Conflict("the object has been modified", status=409, reason="Conflict")
-        merged: dict[str, Any] = merge(copy.deepcopy(stored), body)
+        answer = self._effect(write, dry_run)
         if dry_run:
             self.dry_runs.append(write)
-            return merged
-        if merged["kind"] != "Application":
-            merged["metadata"]["generation"] = merged["metadata"].get("generation", 0) + 1
-        self.put(write.resource, merged)
+            return answer
         self.ledger.append(write)
-        answer = copy.deepcopy(merged)
         self.after_write(write)
         return answer
 
-    def may(self, verb: str, group: str, resource: str, namespace: str, name: str) -> tuple[bool, str]:
+    def _effect(self, write: Write, dry_run: bool) -> dict[str, Any]:
+        stored = self.objects.get(write.resource, {}).get((write.namespace, write.name))
+        match write.effect:
+            case Patch() | Apply() if stored is not None:
+                return self._patched(write, stored, dry_run)
+            case Apply(body, _) | Create(body) if stored is None:
+                self.uids += 0 if dry_run else 1
+                born = {**copy.deepcopy(body), "metadata": {**body["metadata"], "uid": f"born-{self.uids}"}}
+                born["metadata"].setdefault("namespace", write.namespace)
+                return born if dry_run else copy.deepcopy(self.put(write.resource, born))
+            case Create():
+                raise Conflict(f"{write.name} already exists", status=409, reason="AlreadyExists")
+            case Delete() | Evict() if stored is not None:
+                return self._removed(write, stored, dry_run)
+            case _:
+                raise NotFound(f"{write.name} not found", status=404)
+
+    def _patched(self, write: Write, stored: dict[str, Any], dry_run: bool) -> dict[str, Any]:
+        if write.resource_version and write.resource_version != stored["metadata"]["resourceVersion"]:
+            raise Conflict("the object has been modified", status=409, reason="Conflict")
+        merged: dict[str, Any] = merge(copy.deepcopy(stored), copy.deepcopy(write.body))
+        if dry_run:
+            return merged
+        if merged["kind"] != "Application":
+            merged["metadata"]["generation"] = merged["metadata"].get("generation", 0) + 1
+        return copy.deepcopy(self.put(write.resource, merged))
+
+    def _removed(self, write: Write, stored: dict[str, Any], dry_run: bool) -> dict[str, Any]:
+        if isinstance(write.effect, Evict) and self.budget_says_no:
+            raise TooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", status=429)
+        if write.uid != stored["metadata"]["uid"]:
+            raise Conflict("the UID in the precondition does not match", status=409, reason="Conflict")
+        if not dry_run:
+            del self.objects[write.resource][(write.namespace, write.name)]
+        return {"kind": "Status", "status": "Success"}
+
+    def call(self, effect: Call) -> None:
+        self._answer()
+        self.calls.append(effect)
+        self.on_call(effect)
+
+    def may(
+        self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
+    ) -> tuple[bool, str]:
         return verb not in self.forbidden, ""
 
     def collect(self, needs: Needs) -> Snapshot:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.catalogue import registry
-from deployments.catalogue.action import CannotPlan, PlanDraft
+from deployments.catalogue.action import CannotPlan, Patch, PlanDraft
 from deployments.catalogue.argo import calls, windows
 from deployments.catalogue.seen import Outlook
 from integrations.kubernetes.custom import SyncWindow
@@ -50,7 +50,7 @@ def test_the_steps_are_refresh_compare_sync_wait_sync() -> None:
 
 def test_the_first_sync_names_only_grafanas_own_objects_and_never_prunes() -> None:
     first = draft(recorded()).steps[2]
-    assert first.effect is not None
+    assert isinstance(first.effect, Patch)
     sync = first.effect.body["operation"]["sync"]
     assert len(sync["resources"]) == 8
     assert all("grafana" in r["name"] for r in sync["resources"])
@@ -61,7 +61,7 @@ def test_the_first_sync_names_only_grafanas_own_objects_and_never_prunes() -> No
 
 def test_the_last_sync_names_no_resources_so_that_it_enters_history() -> None:
     last = draft(recorded()).steps[-1]
-    assert last.effect is not None
+    assert isinstance(last.effect, Patch)
     assert "resources" not in last.effect.body["operation"]["sync"]
 
 

@@ -14,7 +14,7 @@ from common.clock import now
 from common.models import AuditEvent, broken_links
 from deployments.catalogue import registry
 from deployments.catalogue.action import MARK
-from deployments.engine import effects, lease, planning, requests
+from deployments.engine import lease, planning, requests, settling
 from deployments.engine.advance import advance
 from deployments.engine.cluster import Write
 from deployments.engine.journal import Journal
@@ -341,7 +341,7 @@ def test_a_late_worker_cannot_make_the_effect_a_second_time(run: Run, cluster: F
     def overtaken(write: Write) -> None:
         sent.append(write)
         cluster.before_write = lambda write: None
-        cluster.patch(write, dry_run=False)
+        cluster.send(write, dry_run=False)
 
     cluster.before_write = overtaken
     run = carry_on(run, cluster)
@@ -501,5 +501,5 @@ def test_a_transaction_that_fails_leaves_no_line_and_no_state(run: Run) -> None:
 
 
 def test_marks_are_read_from_any_object() -> None:
-    assert effects.marked({"metadata": {"annotations": {MARK: "R.1"}}}) == "R.1"
-    assert effects.marked({"metadata": {}}) == ""
+    assert settling.marked({"metadata": {"annotations": {MARK: "R.1"}}}) == "R.1"
+    assert settling.marked({"metadata": {}}) == ""

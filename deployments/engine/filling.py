@@ -1,0 +1,25 @@
+"""An effect with its placeholders filled in, and the field manager it is written under. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from deployments.catalogue.action import Apply, Call, Create, Effect, Patch
+from deployments.engine.document import fill
+
+
+def field_manager(slug: str, effect: Effect | None = None) -> str:
+    """Who the API server notes as the writer: the action, or the set of objects that an apply keeps together."""
+    part = effect.manager if isinstance(effect, Apply) and effect.manager else slug
+    return f"portal-remediation/{part}"
+
+
+def filled(effect: Effect, words: Mapping[str, str]) -> Effect:
+    """A copy with every placeholder of its body (and of a call's path) replaced. :raises KeyError: unknown one."""
+    if isinstance(effect, Call):
+        return msgspec.structs.replace(effect, path=fill(effect.path, words), body=fill(effect.body, words))
+    if isinstance(effect, Patch | Apply | Create):
+        return msgspec.structs.replace(effect, body=fill(effect.body, words))
+    return effect
