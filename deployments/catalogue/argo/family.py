@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from deployments.catalogue.action import Action
-from deployments.catalogue.argo import calls, refresh
+from deployments.catalogue.argo import refresh, waits
 from deployments.catalogue.seen import Predicate
 
 ACTIONS: tuple[Action, ...] = (refresh.ACTION,)
 
 CONDITIONS: dict[str, Predicate] = {
-    "argocd_idle": Predicate(calls.application_needs, calls.idle),
-    "argocd_running": Predicate(calls.application_needs, calls.running),
-    "argocd_refreshed": Predicate(calls.application_needs, calls.refreshed),
-    "argocd_only_differs": Predicate(calls.application_needs, calls.only_differs),
-    "argocd_operation_done": Predicate(calls.application_needs, calls.operation_done),
+    "argocd_idle": Predicate(waits.application_needs, waits.idle),
+    "argocd_running": Predicate(waits.application_needs, waits.running),
+    "argocd_refreshed": Predicate(waits.application_needs, waits.refreshed),
+    "argocd_only_differs": Predicate(waits.application_needs, waits.only_differs),
+    "argocd_operation_done": Predicate(waits.application_needs, waits.operation_done),
 }

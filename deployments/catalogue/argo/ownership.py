@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deployments.catalogue.argo import calls
+from deployments.catalogue.argo import calls, reading
 from integrations.kubernetes.custom import Application
 from integrations.kubernetes.parts import Meta
 from monitoring.snapshot import Need, Objects, Snapshot
@@ -23,7 +23,7 @@ def needs() -> Iterable[Need]:
 
 def owner_name(metadata: Meta) -> str:
     """The name of the Application that renders this object; empty when none does."""
-    return metadata.annotations.get(calls.TRACKING, "").partition(":")[0]
+    return metadata.annotations.get(reading.TRACKING, "").partition(":")[0]
 
 
 def application(snapshot: Snapshot, metadata: Meta) -> Application | None:
@@ -38,7 +38,7 @@ def application(snapshot: Snapshot, metadata: Meta) -> Application | None:
 def reverts(snapshot: Snapshot, metadata: Meta) -> bool:
     """Whether Argo CD will set back a change of what Git names. :raises Missing:"""
     app = application(snapshot, metadata)
-    return app is not None and calls.heals(app)
+    return app is not None and reading.heals(app)
 
 
 def sentence(snapshot: Snapshot, metadata: Meta, *, named_in_git: bool = True) -> str:
@@ -49,10 +49,10 @@ def sentence(snapshot: Snapshot, metadata: Meta, *, named_in_git: bool = True) -
     app = application(snapshot, metadata)
     if app is None:
         return f"Rendered by Argo CD app {name}, which is not there any more: nobody reverts it."
-    healing = "on" if calls.heals(app) else "off"
+    healing = "on" if reading.heals(app) else "off"
     if not named_in_git:
         return f"Managed by Argo CD app {name}, selfHeal {healing}. Git does not name what changes, so it stays."
-    if calls.heals(app):
+    if reading.heals(app):
         return (
             f"Managed by Argo CD app {name}, selfHeal on: will be reverted. Change it in Git, or pause auto-sync first."
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deployments.catalogue.action import CannotPlan
-from deployments.catalogue.argo import calls, helm
+from deployments.catalogue.argo import calls, helm, reading
 from integrations.kubernetes.custom import Application, AppResource
 from monitoring.snapshot import Snapshot
 
@@ -31,7 +31,7 @@ class Owner:
         mine = (
             r
             for r in self.app.status.resources
-            if calls.belongs(r.name, self.base) and not r.hook and not r.requires_pruning and r.kind not in _NEVER
+            if reading.belongs(r.name, self.base) and not r.hook and not r.requires_pruning and r.kind not in _NEVER
         )
         # a fixed order: it is part of the plan's hash
         return sorted(mine, key=lambda r: (r.group, r.kind, r.namespace, r.name))

@@ -26,7 +26,7 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.argo import calls, helm, windows
+from deployments.catalogue.argo import calls, helm, reading, windows
 from deployments.catalogue.dashboards import owning
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
@@ -131,7 +131,7 @@ def _operation(snapshot: Snapshot, app: Application) -> Precondition:
         return Precondition(sentence, True, last)
     state = app.status.operation_state
     since = f" since {state.started_at:%F %T}" if state is not None and state.started_at else ""
-    stuck = calls.is_stuck(app, snapshot.taken_at)
+    stuck = reading.is_stuck(app, snapshot.taken_at)
     return Precondition(sentence, stuck, f"an operation runs{since}{', stuck' if stuck else ', still moving'}")
 
 
@@ -139,7 +139,7 @@ def _same_names(owner: owning.Owner, params: RepairParams) -> Precondition:
     """Else a sync would install a second stack beside the first (A9)."""
     sentence = "A sync renders the names that run now"
     app = owner.app
-    rest = [r for r in app.status.resources if not calls.belongs(r.name, owner.base) and not r.hook]
+    rest = [r for r in app.status.resources if not reading.belongs(r.name, owner.base) and not r.hook]
     there = [r for r in rest if r.status == "Synced"]
     destination = app.spec.destination.namespace
     where = f"destination {destination}, release {owner.release}"
@@ -172,25 +172,25 @@ def _password(owner: owning.Owner) -> Precondition:
 
 def _only_grafana(owner: owning.Owner) -> Precondition:
     sentence = "Something of Grafana differs from Git, and nothing else does"
-    differ = calls.differing(owner.app)
-    others = [f"{r.kind} {r.name}" for r in differ if not calls.belongs(r.name, owner.base)]
+    differ = reading.differing(owner.app)
+    others = [f"{r.kind} {r.name}" for r in differ if not reading.belongs(r.name, owner.base)]
     pruned = [f"{r.kind} {r.name}" for r in owner.app.status.resources if r.requires_pruning]
     if others or pruned:
         named = ", ".join((others + pruned)[:4])
         return Precondition(sentence, False, f"{len(others)} others differ, {len(pruned)} would be pruned: {named}")
     if not differ:
         return Precondition(sentence, False, "nothing differs: a sync would change nothing")
-    return Precondition(sentence, True, ", ".join(f"{r.kind} {r.name} {calls.describe(r)}" for r in differ[:6]))
+    return Precondition(sentence, True, ", ".join(f"{r.kind} {r.name} {reading.describe(r)}" for r in differ[:6]))
 
 
 def _parent(app: Application, apps: list[Application]) -> Precondition:
     sentence = "What manages this Application is known and does not revert the plan"
-    name, parent = calls.parent_of(app, apps)
+    name, parent = reading.parent_of(app, apps)
     if not name:
         return Precondition(sentence, True, "no other Application manages it")
     if parent is None:
         return Precondition(sentence, False, f"{name} manages it and could not be read")
-    healing = "on" if calls.heals(parent) else "off"
+    healing = "on" if reading.heals(parent) else "off"
     return Precondition(sentence, True, f"{name}, selfHeal {healing}; it compares the spec, which stays as it is")
 
 
@@ -201,7 +201,7 @@ def _steps(snapshot: Snapshot, owner: owning.Owner, params: RepairParams) -> Ite
     app = owner.app
     where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
     step = partial(StepSpec, resource=calls.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
-    if calls.is_stuck(app, snapshot.taken_at):
+    if reading.is_stuck(app, snapshot.taken_at):
         yield step(
             verb="terminate",
             title="Terminate the stuck operation",
@@ -298,7 +298,7 @@ def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
 
     def is_missing(r: AppResource) -> bool:
         # Argo CD 3 no longer writes each object's health down; for the workload the cluster itself can be asked
-        return calls.describe(r) == "missing" or (r.kind == "Deployment" and (r.namespace, r.name) not in running)
+        return reading.describe(r) == "missing" or (r.kind == "Deployment" and (r.namespace, r.name) not in running)
 
     missing = [r for r in resources if is_missing(r)]
     changed = [r for r in resources if r.status != "Synced" and r not in missing]
@@ -314,9 +314,9 @@ def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
 
 def _managed_by(owner: owning.Owner, apps: list[Application]) -> str:
     app = owner.app
-    healing = "selfHeal on" if calls.heals(app) else "selfHeal off"
-    name, parent = calls.parent_of(app, apps)
-    above = f" Its parent {name} has selfHeal {'on' if parent and calls.heals(parent) else 'off'}." if name else ""
+    healing = "selfHeal on" if reading.heals(app) else "selfHeal off"
+    name, parent = reading.parent_of(app, apps)
+    above = f" Its parent {name} has selfHeal {'on' if parent and reading.heals(parent) else 'off'}." if name else ""
     return (
         f"Managed by Argo CD app {app.metadata.name}, {healing}. This plan asks Argo CD itself to apply what Git says, "
         f"so nothing of it will be reverted.{above}"

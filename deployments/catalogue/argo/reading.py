@@ -1,0 +1,83 @@
+"""What an Application says: who manages it, whether it heals, what differs, whether its operation is stuck. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from deployments.catalogue.argo.calls import INFO
+from integrations.kubernetes.custom import Application, AppResource, OperationState
+
+TRACKING = "argocd.argoproj.io/tracking-id"
+#: an operation that has not moved for so long is stuck
+STUCK = timedelta(minutes=15)
+
+
+def parent_of(app: Application, apps: Iterable[Application]) -> tuple[str, Application | None]:
+    """The name of the Application that manages this one (by tracking id or label), and itself if it is there."""
+    tracking = app.metadata.annotations.get(TRACKING, "")
+    name = tracking.partition(":")[0] if ":argoproj.io/Application:" in tracking else ""
+    name = name or app.metadata.labels.get("app.kubernetes.io/instance", "")
+    if not name or name == app.metadata.name:
+        return "", None
+    return name, next((other for other in apps if other.metadata.name == name), None)
+
+
+def heals(app: Application) -> bool:
+    """Whether this Application reverts live edits of what it manages."""
+    automated = app.spec.sync_policy.automated
+    return automated is not None and automated.enabled is not False and automated.self_heal
+
+
+def differing(app: Application) -> list[AppResource]:
+    """Resources that are not as Git says, hooks left out."""
+    return [r for r in app.status.resources if not r.hook and r.status != "Synced"]
+
+
+def moved_at(state: OperationState) -> datetime | None:
+    """When an operation last showed life: its last end of an attempt, else its begin."""
+    times = [t for t in (state.started_at, state.finished_at) if t is not None]
+    return max(times) if times else None
+
+
+def is_stuck(app: Application, now: datetime) -> bool:
+    """An operation that is there, says it runs, and has not moved for :data:`STUCK`."""
+    state = app.status.operation_state
+    if app.operation is None or state is None or state.phase != "Running":
+        return False
+    moved = moved_at(state)
+    return moved is not None and now - moved > STUCK
+
+
+def describe(resource: AppResource) -> str:
+    """``missing``, or how it differs."""
+    if resource.health is not None and resource.health.status == "Missing":
+        return "missing"
+    return resource.status or "unknown"
+
+
+def belongs(name: str, base: str) -> bool:
+    """Whether an object's name is the release's Grafana or derived from it."""
+    return name == base or name.startswith(f"{base}-")
+
+
+def marks(operation: Any) -> list[str]:
+    """The marks of our runs in an operation."""
+    info = operation.get("info") if isinstance(operation, dict) else None
+    if not isinstance(info, list):
+        return []
+    return [str(i.get("value")) for i in info if isinstance(i, dict) and i.get("name") == INFO]
+
+
+def initiator(operation: Any) -> str:
+    """Who started an operation, for people."""
+    by = operation.get("initiatedBy") if isinstance(operation, dict) else None
+    if not isinstance(by, dict):
+        return "somebody"
+    return "Argo CD itself" if by.get("automated") else str(by.get("username") or "somebody")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first four names and how many more."""
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
