@@ -63,6 +63,7 @@ RESOURCES: dict[str, Resource] = {
         Resource("batch", ("v1",), "jobs", "Job"),
         Resource("batch", ("v1", "v1beta1"), "cronjobs", "CronJob"),
         Resource("policy", ("v1", "v1beta1"), "poddisruptionbudgets", "PodDisruptionBudget"),
+        Resource("autoscaling", ("v2", "v1"), "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
         Resource("discovery.k8s.io", ("v1", "v1beta1"), "endpointslices", "EndpointSlice"),
         Resource("storage.k8s.io", ("v1",), "storageclasses", "StorageClass", namespaced=False),
         Resource(_RBAC, ("v1",), "roles", "Role"),

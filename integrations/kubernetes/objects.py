@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from integrations.kubernetes.custom import Application, AppProject, OperatorObject
-from integrations.kubernetes.parts import Condition, KubeObject, Meta, Part
+from integrations.kubernetes.jobs import Autoscaler, Budget, CronJob, Job
+from integrations.kubernetes.parts import Condition, KubeObject, LabelSelector, Meta, ObjectReference, Part
 
 
 class Taint(Part, frozen=True):
@@ -149,17 +150,22 @@ class Pod(KubeObject, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class LabelSelector(Part, frozen=True):
-    match_labels: dict[str, str] = {}
-
-
 class PodTemplate(Part, frozen=True):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
 
 
+class RollingUpdate(Part, frozen=True):
+    #: a number, or a percentage as text
+    max_unavailable: int | str | None = None
+    max_surge: int | str | None = None
+    #: of a StatefulSet: pods of a lower ordinal keep the old template
+    partition: int | None = None
+
+
 class Strategy(Part, frozen=True):
     type: str = ""
+    rolling_update: RollingUpdate | None = None
 
 
 class WorkloadSpec(Part, frozen=True):
@@ -167,7 +173,10 @@ class WorkloadSpec(Part, frozen=True):
     paused: bool = False
     selector: LabelSelector = LabelSelector()
     template: PodTemplate = PodTemplate()
+    #: a Deployment's
     strategy: Strategy = Strategy()
+    #: a StatefulSet's or DaemonSet's
+    update_strategy: Strategy = Strategy()
 
 
 class WorkloadStatus(Part, frozen=True):
@@ -182,6 +191,9 @@ class WorkloadStatus(Part, frozen=True):
     number_ready: int = 0
     number_available: int = 0
     updated_number_scheduled: int = 0
+    #: a StatefulSet's
+    current_revision: str = ""
+    update_revision: str = ""
     conditions: list[Condition] = []
 
 
@@ -225,14 +237,6 @@ class Service(KubeObject, frozen=True):
 
 class EndpointConditions(Part, frozen=True):
     ready: bool | None = None
-
-
-class ObjectReference(Part, frozen=True):
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-    uid: str = ""
-    field_path: str = ""
 
 
 class Endpoint(Part, frozen=True):
@@ -292,17 +296,6 @@ class Event(KubeObject, frozen=True):
     event_time: datetime | None = None
 
 
-class JobStatus(Part, frozen=True):
-    active: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    conditions: list[Condition] = []
-
-
-class Job(KubeObject, frozen=True):
-    status: JobStatus = JobStatus()
-
-
 #: what a list or watch of a resource is decoded into; everything else is decoded as KubeObject (metadata only)
 TYPES: dict[str, type[KubeObject]] = {
     "nodes": Node,
@@ -318,6 +311,9 @@ TYPES: dict[str, type[KubeObject]] = {
     "configmaps": ConfigMap,
     "events": Event,
     "jobs.batch": Job,
+    "cronjobs.batch": CronJob,
+    "poddisruptionbudgets.policy": Budget,
+    "horizontalpodautoscalers.autoscaling": Autoscaler,
     "applications.argoproj.io": Application,
     "appprojects.argoproj.io": AppProject,
     "prometheuses.monitoring.coreos.com": OperatorObject,

@@ -27,7 +27,9 @@ class Meta(Part, frozen=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     creation_timestamp: datetime | None = None
+    #: when it should be gone: the request's time and the grace period
     deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: int | None = None
     finalizers: list[str] = []
     owner_references: list[OwnerReference] = []
 
@@ -44,3 +46,22 @@ class Condition(Part, frozen=True):
     reason: str = ""
     message: str = ""
     last_transition_time: datetime | None = None
+
+
+class LabelRequirement(Part, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: list[str] = []
+
+
+class LabelSelector(Part, frozen=True):
+    match_labels: dict[str, str] = {}
+    match_expressions: list[LabelRequirement] = []
+
+
+class ObjectReference(Part, frozen=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    field_path: str = ""

@@ -24,6 +24,7 @@ OBSERVER = [
     _rule(["apps"], ["deployments", "replicasets", "statefulsets", "daemonsets", "controllerrevisions"], _READ),
     _rule(["batch"], ["jobs", "cronjobs"], _READ),
     _rule(["policy"], ["poddisruptionbudgets"], _READ),
+    _rule(["autoscaling"], ["horizontalpodautoscalers"], _READ),
     _rule(["storage.k8s.io"], ["storageclasses", "volumeattachments"], _READ),
     _rule(["discovery.k8s.io", "networking.k8s.io"], ["*"], _READ),
     _rule([_GROUP], ["roles", "rolebindings", "clusterroles", "clusterrolebindings"], _READ),

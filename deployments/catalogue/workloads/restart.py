@@ -23,7 +23,7 @@ from deployments.catalogue.action import (
     Verification,
 )
 from deployments.catalogue.argo import ownership
-from deployments.catalogue.workloads.rollout import DEPLOYMENTS
+from deployments.catalogue.workloads.targets import DEPLOYMENTS
 from integrations.kubernetes.objects import Workload
 from monitoring.snapshot import Need, Objects, Snapshot
 
