@@ -223,11 +223,11 @@ def _made_by(pod: Pod, uid: str) -> bool:
 
 def _succeeds(pod: Pod, args: Mapping[str, Any], memory: Mapping[str, Any]) -> bool:
     """Whether this pod stands in the place of the one that is gone."""
-    match args["owner_kind"]:
-        case "StatefulSet":
-            return pod.metadata.name == args["name"]
-        case "DaemonSet":
-            return pod.spec.node_name == args["node"]
+    kind, name, node = str(args["owner_kind"]), str(args["name"]), str(args["node"])
+    if kind == "StatefulSet":
+        return pod.metadata.name == name
+    if kind == "DaemonSet":
+        return pod.spec.node_name == node
     since, made = memory.get("effect_at"), pod.metadata.creation_timestamp
     # creation times have whole seconds
     return bool(since and made and made >= datetime.fromisoformat(since).replace(microsecond=0))
