@@ -1,20 +1,22 @@
-"""GETs a web API of the platform: by its own URL, or through the API server's service proxy when it has none.
+"""Asks a web API of the platform: by its own URL, or through the API server's service proxy when it has none.
 
 Knows nothing of what is asked. An answer of any status is an answer; no answer is a :class:`SourceError`. Replies are
-bounded, redirects are not followed (our credentials must not travel), nothing is retried.
+bounded in size and time, redirects are not followed (our credentials must not travel), nothing is retried. ``send`` is
+for the ``writer`` modules alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from common.redaction import redact
-from integrations.errors import Rejected, Unreachable
+from integrations.errors import Rejected, SourceError, Unreachable
 from integrations.kubernetes.discovery import Finder
 from integrations.kubernetes.reader import Reader
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     import httpx
 
 SECONDS = 5.0
+#: a write may take longer: Grafana saves to its database before it answers
+SEND_SECONDS = 15.0
+#: a connection that was not made by then is not made; the API server's proxy has its own
+_CONNECT_SECONDS = 2.0
+Method = Literal["POST", "PUT", "DELETE"]
 MAX_BYTES = 8 * 1024 * 1024
 
 
@@ -55,6 +62,12 @@ class Endpoint(Protocol):
     def get(self, path: str, *, token: str = "") -> Answer:
         """GET a path (with its query). :raises SourceError: nothing answered, or we may not ask."""
 
+    def send(self, method: Method, path: str, body: Any, *, token: str = "") -> Answer:
+        """Send one request, once; ``body`` becomes JSON, None sends none.
+
+        :raises SourceError: nothing answered; ``maybe_done`` when the request may have been made all the same.
+        """
+
 
 class ByUrl:
     """An API at a URL of its own."""
@@ -72,26 +85,44 @@ class ByUrl:
 
         if self._client is None:
             self._client = httpx.Client(
-                timeout=httpx.Timeout(SECONDS, connect=2.0),
                 follow_redirects=False,
                 headers={"User-Agent": "phaseboard", "Accept": "application/json"},
             )
         return self._client
 
     def get(self, path: str, *, token: str = "") -> Answer:
+        return self._ask("GET", path, None, token, SECONDS)
+
+    def send(self, method: Method, path: str, body: Any, *, token: str = "") -> Answer:
+        return self._ask(method, path, body, token, SEND_SECONDS)
+
+    def _ask(self, method: str, path: str, body: Any, token: str, seconds: float) -> Answer:
         import httpx
 
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        content = None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
+        write = method != "GET"
         try:
-            with self._http().stream("GET", self._url + path, headers=headers) as response:
-                body = b"".join(_bounded(response.iter_bytes()))
-        except httpx.TimeoutException as error:
-            raise Unreachable(f"{self.address} did not answer within {SECONDS:.0f} s.") from error
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self.address} does not answer: {error}") from error
-        except httpx.InvalidURL as error:
+            with self._http().stream(
+                method, self._url + path, content=content, headers=headers, timeout=timeout
+            ) as response:
+                received = b"".join(_bounded(response.iter_bytes(), seconds))
+        except Rejected as error:
+            raise Rejected(error.sentence, maybe_done=write) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise Rejected(f"{self.address} is not a URL that can be asked: {error}") from error
-        return Answer(response.status_code, body, _error(response.status_code, body))
+        except (httpx.TimeoutException, TimeoutError) as error:
+            # a connection that was never made has certainly sent nothing
+            sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+            said = f"{self.address} did not answer within {seconds if sent else _CONNECT_SECONDS:.0f} s."
+            raise Unreachable(said, maybe_done=write and sent) from error
+        except httpx.HTTPError as error:
+            sent = not isinstance(error, (httpx.ConnectError, httpx.ProxyError))
+            raise Unreachable(f"{self.address} does not answer: {error}", maybe_done=write and sent) from error
+        return Answer(response.status_code, received, _error(response.status_code, received))
 
 
 class ByProxy:
@@ -106,8 +137,7 @@ class ByProxy:
         return f"{self._reader.address} (service proxy)"
 
     def get(self, path: str, *, token: str = "") -> Answer:
-        if token:
-            raise Rejected("The API server's proxy drops the Authorization header: a token needs a URL of its own.")
+        _without(token)
         target = self._find()
         proxied = self._reader.proxy_get(*target, path, timeout=SECONDS)
         if proxied.error:
@@ -115,6 +145,22 @@ class ByProxy:
             self._find.forget()
         error = proxied.error or _error(proxied.status, proxied.body)
         return Answer(proxied.status, proxied.body, error and f"{target}: {error}")
+
+    def send(self, method: Method, path: str, body: Any, *, token: str = "") -> Answer:
+        _without(token)
+        target = self._find()
+        try:
+            proxied = self._reader.proxy_send(*target, method, path, body, timeout=SEND_SECONDS)
+        except SourceError:
+            self._find.forget()
+            raise
+        error = _error(proxied.status, proxied.body)
+        return Answer(proxied.status, proxied.body, error and f"{target}: {error}")
+
+
+def _without(token: str) -> None:
+    if token:
+        raise Rejected("The API server's proxy drops the Authorization header: a token needs a URL of its own.")
 
 
 def endpoint(url: str, reader: Reader, component: str) -> Endpoint:
@@ -130,12 +176,15 @@ def token_of(path: str) -> str:
         raise Rejected(f"The token file {path} cannot be read: {error.strerror}.") from error
 
 
-def _bounded(chunks: Any) -> Any:
-    size = 0
+def _bounded(chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+    """The chunks, while they are not too many bytes and do not drip for ever. :raises TimeoutError, Rejected:"""
+    size, until = 0, time.monotonic() + seconds
     for chunk in chunks:
         size += len(chunk)
         if size > MAX_BYTES:
             raise Rejected(f"The answer is larger than {MAX_BYTES} bytes.")
+        if time.monotonic() > until:
+            raise TimeoutError
         yield chunk
 
 

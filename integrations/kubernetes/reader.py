@@ -1,7 +1,8 @@
 """Reads one cluster: lists in pages, watches as raw lines, single objects, logs, reviews, the service proxy.
 
-Never writes. Objects come as the msgspec structs of :mod:`integrations.kubernetes.objects`; typed client models are
-never built (they cost a hundred times as much). Every failure is a :class:`integrations.errors.SourceError`.
+Never writes an object; ``proxy_send`` hands a request on for the writers of the services. Objects come as the msgspec
+structs of :mod:`integrations.kubernetes.objects`; typed client models are never built (they cost a hundred times as
+much). Every failure is a :class:`integrations.errors.SourceError`.
 """
 
 from __future__ import annotations
@@ -324,6 +325,27 @@ class Reader:
         if status in (404, 503):
             return Proxied(status, body, redact(parsed.message, 256))
         raise Unreachable(f"The API server could not reach {namespace}/{service}: {parsed.message}", status=status)
+
+    def proxy_send(
+        self, namespace: str, service: str, port: str | int, method: str, path: str, body: Any, timeout: float = 15.0
+    ) -> Proxied:
+        """Hand one request on to a Service through the API server, once. For ``integrations.*.writer`` alone.
+
+        Any answer of the service is returned. :raises Forbidden: we may not use the proxy. :raises NotFound: there is
+        no such Service. :raises Unreachable: nothing answered; ``maybe_done`` unless it is sure that nothing was sent.
+        """
+        target = quote(f"{service}:{port}", safe=":")
+        base = f"/api/v1/namespaces/{quote(namespace)}/services/{target}/proxy"
+        status, answer, headers = self._connection.request(
+            method, base + path, body=body, accept="*/*", timeout=(CONNECT_SECONDS, timeout), limit=PROXY_BYTES
+        )
+        parsed = status_of(answer) if status >= 400 else None
+        if parsed is None or parsed.kind != "Status":
+            return Proxied(status, answer)
+        if status == 503 and parsed.message.startswith("no endpoints available"):
+            # said before anything is handed on
+            raise Unreachable(f"{namespace}/{service}: {parsed.message}", status=status)
+        raise error_of(status, answer, headers, write=True)
 
 
 def _attributes(verb: str, group: str, resource: str, namespace: str, name: str, subresource: str) -> dict[str, Any]:

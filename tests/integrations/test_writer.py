@@ -114,3 +114,52 @@ def test_a_lost_answer_leaves_open_whether_it_was_done(
     with pytest.raises(Unreachable) as caught:
         pen.patch(MAPS, namespace, "one", versioned(made, a="2"), patch_type="merge", field_manager=BY)
     assert caught.value.maybe_done
+
+
+# -- through the service proxy
+
+
+def behind(admin: httpx.Client, namespace: str, name: str, *, ready: bool) -> None:
+    """A Service, and with ``ready`` an address behind it."""
+    base = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}}
+    admin.post(
+        f"/api/v1/namespaces/{namespace}/services",
+        json={**base, "spec": {"selector": {"app": name}, "ports": [{"name": "web", "port": 9093}]}},
+    ).raise_for_status()
+    if ready:
+        admin.post(
+            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+            json={
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.0.0.9"], "conditions": {"ready": True}}],
+                "ports": [{"name": "web", "port": 9093}],
+            },
+        ).raise_for_status()
+
+
+def test_a_request_to_a_service_that_is_not_there_was_not_sent(pen: Writer, namespace: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        pen.reader.proxy_send(namespace, "alertmanager", "web", "POST", "/api/v2/silences", {})
+    assert not caught.value.maybe_done
+
+
+def test_a_request_to_a_service_without_pods_was_not_sent(pen: Writer, namespace: str, admin: httpx.Client) -> None:
+    behind(admin, namespace, "alertmanager", ready=False)
+    with pytest.raises(Unreachable, match="no endpoints available") as caught:
+        pen.reader.proxy_send(namespace, "alertmanager", "web", "POST", "/api/v2/silences", {})
+    assert not caught.value.maybe_done
+
+
+@pytest.mark.parametrize("action", ["reset", "status:502"])
+def test_a_request_whose_answer_is_lost_on_the_way_may_have_been_made(
+    pen: Writer, namespace: str, admin: httpx.Client, action: str
+) -> None:
+    behind(admin, namespace, "alertmanager", ready=True)
+    fault = {"action": action, "target": "alertmanager", "count": 1}
+    admin.post("/lab/faults", json=fault).raise_for_status()
+    with pytest.raises(Unreachable) as caught:
+        pen.reader.proxy_send(namespace, "alertmanager", "web", "POST", "/api/v2/silences", {})
+    assert caught.value.maybe_done
