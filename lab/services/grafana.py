@@ -1,7 +1,8 @@
 """Grafana's HTTP API as its pod, its provisioning files and the dashboards' ConfigMaps make it.
 
 It asks the same functions as the kubelet's rules, so that what the service answers and what the pod does cannot differ.
-What is created through the API lives as long as the pod does. Only /api/health, /login and /metrics are open to all.
+What is created through the API (`grafana_made`) lives as long as the pod does. Only /api/health, /login and /metrics
+are open to all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import hmac
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlparse
 
@@ -19,17 +19,10 @@ from lab.controllers import meta
 from lab.controllers.kubelet import grafana as program
 from lab.controllers.kubelet.behaviour import split_image
 from lab.services.cluster import CONFIGMAPS, SECRETS, Backend, Cluster, Obj
+from lab.services.grafana_made import Made, datasource, problem, slug
 from lab.services.http import Answer, Request, answer, text
 
 _DASHBOARDS = "/var/lib/grafana/dashboards"
-
-
-@dataclass
-class Made:
-    """What was created through the API in one pod."""
-
-    datasources: list[Obj] = field(default_factory=list)
-    dashboards: dict[str, Obj] = field(default_factory=dict)
 
 
 class GrafanaApi:
@@ -115,60 +108,72 @@ class GrafanaApi:
                 return answer({"id": 1, "name": "Main Org.", "address": {}})
             case ("GET", ["datasources"]):
                 return answer(self._datasources(backend, made))
-            case ("POST", ["datasources"]):
-                return self._add_datasource(request.json(), backend, made)
             case ("GET", ["datasources", "uid", uid]):
                 return self._found(self._datasource(uid, backend, made), "Data source not found")
             case ("GET", ["datasources", "uid", uid, "health"]):
                 return self._datasource_health(self._datasource(uid, backend, made))
+            case ("GET", ["folders"]):
+                return answer(sorted(made.folders.values(), key=lambda each: str(each["title"])))
+            case ("GET", ["folders", uid]):
+                return self._found(made.folders.get(uid), "folder not found")
             case ("GET", ["search"]):
                 return answer(self._search(request, backend, made))
             case ("GET", ["dashboards", "uid", uid]):
                 return self._dashboard(uid, backend, made)
-            case ("POST", ["dashboards", "db"]):
-                return self._add_dashboard(request.json(), backend, made)
-            case ("DELETE", ["dashboards", "uid", uid]):
-                gone = made.dashboards.pop(uid, None)
-                return self._found(
-                    {"title": gone.get("title"), "message": "Dashboard deleted"} if gone else None,
-                    "Dashboard not found",
-                )
             case ("POST", ["admin", "provisioning", what, "reload"]):
                 return answer({"message": f"{what.capitalize()} config reloaded"})
-        return answer({"message": "Not found", "traceID": ""}, 404)
+        return self._change(method, parts, request, backend, made)
+
+    def _change(self, method: str, parts: list[str], request: Request, backend: Backend, made: Made) -> Answer:
+        match (method, parts):
+            case ("POST", ["datasources"]):
+                return made.add_datasource(request.json(), self._by_uid(backend, made))
+            case ("PUT", ["datasources", "uid", uid]):
+                return made.change_datasource(uid, request.json(), self._by_uid(backend, made))
+            case ("DELETE", ["datasources", "uid", uid]):
+                return made.remove_datasource(uid, self._by_uid(backend, made))
+            case ("POST", ["folders"]):
+                return made.add_folder(request.json())
+            case ("POST", ["dashboards", "db"]):
+                return made.save_dashboard(request.json(), self._provisioned_boards(backend))
+            case ("DELETE", ["dashboards", "uid", uid]):
+                return made.remove_dashboard(uid, self._provisioned_boards(backend))
+        return problem(404, "Not found")
 
     @staticmethod
     def _found(value: Obj | None, otherwise: str) -> Answer:
-        return answer(value) if value is not None else answer({"message": otherwise, "traceID": ""}, 404)
+        return answer(value) if value is not None else problem(404, otherwise)
 
     # -- datasources
 
     def _datasources(self, backend: Backend, made: Made) -> list[Obj]:
         files = program.datasource_files(backend.pod, backend.container, self._cluster)
-        provisioned = [_datasource(each, number, True) for number, each in enumerate(program.datasources(files), 1)]
+        provisioned = [
+            datasource(each, number, read_only=True) for number, each in enumerate(program.datasources(files), 1)
+        ]
         first = len(provisioned) + 1
-        return provisioned + [_datasource(each, number, False) for number, each in enumerate(made.datasources, first)]
+        found = provisioned + [
+            datasource(each, number, read_only=False) for number, each in enumerate(made.datasources.values(), first)
+        ]
+        if made.default:
+            found = [{**each, "isDefault": each["uid"] == made.default} for each in found]
+        return sorted(found, key=lambda each: str(each["name"]).lower())
+
+    def _by_uid(self, backend: Backend, made: Made) -> dict[str, Obj]:
+        return {each["uid"]: each for each in self._datasources(backend, made)}
 
     def _datasource(self, uid: str, backend: Backend, made: Made) -> Obj | None:
-        return next((each for each in self._datasources(backend, made) if each["uid"] == uid), None)
+        return self._by_uid(backend, made).get(uid)
 
-    def _add_datasource(self, source: Obj, backend: Backend, made: Made) -> Answer:
-        known = self._datasources(backend, made)
-        if any(each["name"] == source.get("name") or each["uid"] == source.get("uid") for each in known):
-            return answer({"message": "data source with the same name already exists", "traceID": ""}, 409)
-        made.datasources.append(source)
-        added = _datasource(source, len(known) + 1, False)
-        return answer({"datasource": added, "id": added["id"], "message": "Datasource added", "name": added["name"]})
-
-    def _datasource_health(self, datasource: Obj | None) -> Answer:
-        if datasource is None:
-            return answer({"message": "Data source not found", "traceID": ""}, 404)
-        if datasource["type"] != "prometheus":
+    def _datasource_health(self, asked: Obj | None) -> Answer:
+        if asked is None:
+            return problem(404, "Data source not found")
+        if asked["type"] != "prometheus":
             # only types with a backend plugin can be asked
             return answer({"message": "Plugin not found", "messageId": "plugin.notFound", "statusCode": 404}, 404)
-        problem = self._unreachable(str(datasource["url"]))
-        if problem:
-            message = f'Post "{datasource["url"].rstrip("/")}/api/v1/query": {problem}'
+        why = self._unreachable(str(asked["url"]))
+        if why:
+            message = f'Post "{asked["url"].rstrip("/")}/api/v1/query": {why}'
             return answer({"message": message, "status": "ERROR"}, 400)
         return answer({"message": "Successfully queried the Prometheus API.", "status": "OK"})
 
@@ -202,8 +207,8 @@ class GrafanaApi:
                         "id": number,
                         "uid": uid,
                         "title": title,
-                        "uri": f"db/{_slug(title)}",
-                        "url": f"/d/{uid}/{_slug(title)}",
+                        "uri": f"db/{slug(title)}",
+                        "url": f"/d/{uid}/{slug(title)}",
                         "slug": "",
                         "type": "dash-db",
                         "tags": own,
@@ -216,46 +221,37 @@ class GrafanaApi:
     def _dashboard(self, uid: str, backend: Backend, made: Made) -> Answer:
         dashboard = self._dashboards(backend, made).get(uid)
         if dashboard is None:
-            return answer({"message": "Dashboard not found", "traceID": ""}, 404)
-        provisioned = uid not in made.dashboards
-        shown = {"type": "db", "slug": _slug(str(dashboard.get("title") or "")), "provisioned": provisioned}
-        return answer({"dashboard": dashboard, "meta": {**shown, "url": f"/d/{uid}/{shown['slug']}", "version": 1}})
+            return problem(404, "Dashboard not found")
+        provisioned = uid in self._provisioned_boards(backend)
+        address = slug(str(dashboard.get("title") or ""))
+        folder = made.folders.get(str(dashboard.get("folder") or ""), {})
+        shown = {
+            "type": "db",
+            "slug": address,
+            "url": f"/d/{uid}/{address}",
+            "provisioned": provisioned,
+            "version": dashboard.get("version", 1),
+            "folderUid": folder.get("uid", ""),
+            "folderTitle": folder.get("title", "General"),
+        }
+        body = {key: value for key, value in dashboard.items() if key != "folder"}
+        return answer({"dashboard": body, "meta": shown})
 
-    def _add_dashboard(self, source: Obj, backend: Backend, made: Made) -> Answer:
-        dashboard = dict(source["dashboard"]) if isinstance(source.get("dashboard"), dict) else {}
-        if not dashboard.get("title"):
-            return answer({"message": "Dashboard title cannot be empty", "status": "empty-name"}, 400)
-        uid = str(dashboard.get("uid") or f"{zlib.crc32(str(dashboard['title']).encode()):08x}")
-        known = self._dashboards(backend, made)
-        if uid in known and uid not in made.dashboards:
-            return answer({"message": "Cannot save provisioned dashboard"}, 400)
-        if uid in known and not source.get("overwrite"):
-            return answer({"message": "A dashboard with this uid already exists", "status": "version-mismatch"}, 412)
-        made.dashboards[uid] = {**dashboard, "uid": uid}
-        slug = _slug(str(dashboard["title"]))
-        return answer(
-            {
-                "id": len(known) + 1,
-                "uid": uid,
-                "url": f"/d/{uid}/{slug}",
-                "status": "success",
-                "version": 1,
-                "slug": slug,
-            }
-        )
+    def _provisioned_boards(self, backend: Backend) -> dict[str, Obj]:
+        return {str(each["uid"]): each for each in self._provisioned(backend)}
 
     def _dashboards(self, backend: Backend, made: Made) -> dict[str, Obj]:
-        found = {str(each["uid"]): each for each in self._provisioned(backend)}
-        return {**found, **made.dashboards}
+        return {**made.dashboards, **self._provisioned_boards(backend)}
 
     def _provisioned(self, backend: Backend) -> Iterator[Obj]:
         """Dashboards from ConfigMaps: mounted ones, and those a dashboards sidecar that may read them collects."""
         pod = backend.pod
         namespace = pod["metadata"]["namespace"]
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or []}
+        folders = (_DASHBOARDS, *program.provider_folders(pod, backend.container, self._cluster))
         for mount in backend.container.get("volumeMounts") or []:
             source = volumes.get(mount["name"], {}).get("configMap")
-            if source and str(mount["mountPath"]).startswith(_DASHBOARDS):
+            if source and str(mount["mountPath"]).startswith(folders):
                 yield from _documents(self._cluster.get(CONFIGMAPS, namespace, source["name"]))
         for container in pod["spec"]["containers"]:
             env = program.environment(container)
@@ -278,28 +274,3 @@ def _documents(config: Obj | None) -> Iterator[Obj]:
             continue
         if isinstance(dashboard, dict):
             yield {**dashboard, "uid": str(dashboard.get("uid") or f"{zlib.crc32(name.encode()):08x}")}
-
-
-def _datasource(source: Obj, number: int, read_only: bool) -> Obj:
-    """A datasource as the API lists it. Credentials in `secureJsonData` never leave Grafana."""
-    name, kind = str(source.get("name") or ""), str(source.get("type") or "")
-    return {
-        "id": number,
-        "uid": str(source.get("uid") or f"P{zlib.crc32(name.encode()):08X}"),
-        "orgId": int(source.get("orgId") or 1),
-        "name": name,
-        "type": kind,
-        "typeName": kind.capitalize(),
-        "access": str(source.get("access") or "proxy"),
-        "url": str(source.get("url") or ""),
-        "user": "",
-        "database": "",
-        "basicAuth": bool(source.get("basicAuth")),
-        "isDefault": bool(source.get("isDefault")),
-        "jsonData": source.get("jsonData") or {},
-        "readOnly": read_only and not source.get("editable"),
-    }
-
-
-def _slug(title: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())

@@ -19,6 +19,7 @@ from lab.controllers.kubelet.behaviour import Behaviour, Exit, split_image
 from lab.controllers.rights import View, allowed
 
 DATASOURCE_FOLDER = "/etc/grafana/provisioning/datasources"
+PROVIDER_FOLDER = "/etc/grafana/provisioning/dashboards"
 HEALTH_PATHS = frozenset({"/api/health", "/healthz"})
 TOO_MANY_DEFAULTS = "Only one datasource per organization can be marked as default"
 # A first start creates the database: this many seconds of one core at the demo's pace, six-fold on a network disk
@@ -45,12 +46,27 @@ def environment(container: Object) -> dict[str, str]:
 
 def datasource_files(pod: Object, container: Object, view: View) -> dict[str, str]:
     """The datasource provisioning files Grafana finds at its start: path to content."""
+    return _files(DATASOURCE_FOLDER, pod, container, view)
+
+
+def provider_folders(pod: Object, container: Object, view: View) -> tuple[str, ...]:
+    """The folders that Grafana's dashboard providers read."""
+    found: list[str] = []
+    for text in _files(PROVIDER_FOLDER, pod, container, view).values():
+        found += [
+            str((entry.get("options") or {}).get("path") or "").rstrip("/") for entry in _entries(text, "providers")
+        ]
+    return tuple(path for path in found if path)
+
+
+def _files(folder: str, pod: Object, container: Object, view: View) -> dict[str, str]:
+    """What is mounted at or below a folder, and what a sidecar collects there: path to content."""
     namespace = pod["metadata"]["namespace"]
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or []}
     files: dict[str, str] = {}
     for mount in container.get("volumeMounts") or []:
         path = str(mount["mountPath"]).rstrip("/")
-        if not path.startswith(DATASOURCE_FOLDER):
+        if not path.startswith(folder):
             continue
         volume = volumes.get(mount["name"], {})
         data = _volume_data(volume, namespace, view)
@@ -132,13 +148,18 @@ def datasources(files: dict[str, str]) -> list[Object]:
     """Every datasource entry of the files; a file that is not YAML gives none."""
     found: list[Object] = []
     for text in files.values():
-        try:
-            content: Any = yaml.load(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError:
-            continue
-        if isinstance(content, dict):
-            found += [entry for entry in content.get("datasources") or [] if isinstance(entry, dict)]
+        found += _entries(text, "datasources")
     return found
+
+
+def _entries(text: str, key: str) -> list[Object]:
+    """A provisioning file's list of this name; none when it is not YAML."""
+    try:
+        content: Any = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:
+        return []
+    listed = content.get(key) if isinstance(content, dict) else None
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 def offending_file(files: dict[str, str]) -> str:

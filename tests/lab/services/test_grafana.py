@@ -45,7 +45,7 @@ def test_a_database_that_no_service_leads_to_fails_the_health_of_a_listening_gra
 
 
 def test_datasources_come_from_the_file_that_the_container_mounts(healthy: Desk) -> None:
-    found, second = get(healthy, "/api/datasources")[1]
+    second, found = get(healthy, "/api/datasources")[1]  # by name
     assert (found["type"], found["isDefault"], found["readOnly"]) == ("prometheus", True, True)
     assert (second["type"], second["uid"], second["isDefault"]) == ("alertmanager", "alertmanager", False)
     assert get(healthy, f"/api/datasources/uid/{found['uid']}")[1]["name"] == found["name"]
@@ -70,8 +70,97 @@ def test_a_datasource_can_be_added_once(healthy: Desk) -> None:
     assert (status, body["message"]) == (200, "Datasource added")
     assert healthy.ask("grafana", "POST", "/api/datasources", secret, **bearer(healthy))[0] == 409
     listed = get(healthy, "/api/datasources")[1]
-    assert [each["uid"] for each in listed][-1] == "loki"
+    assert [each["uid"] for each in listed] == ["alertmanager", "loki", "prometheus"]
     assert "hunter2" not in json.dumps(listed)
+
+
+def change(desk: Desk, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    return desk.ask("grafana", method, path, body, **bearer(desk))
+
+
+def test_a_datasource_of_ones_own_can_be_changed_and_removed_and_its_version_counts(healthy: Desk) -> None:
+    made = {"name": "Loki", "uid": "loki", "type": "loki", "url": "http://a.b:3100"}
+    assert change(healthy, "POST", "/api/datasources", made)[0] == 200
+    moved = made | {"url": "http://c.d:3100"}
+    status, body = change(healthy, "PUT", "/api/datasources/uid/loki", moved)
+    assert (status, body["datasource"]["url"], body["datasource"]["version"]) == (200, "http://c.d:3100", 2)
+    stale = moved | {"version": 1}
+    assert change(healthy, "PUT", "/api/datasources/uid/loki", stale)[0] == 409
+    taken = moved | {"name": "Prometheus"}
+    assert change(healthy, "PUT", "/api/datasources/uid/loki", taken)[0] == 409
+    assert change(healthy, "DELETE", "/api/datasources/uid/loki")[0] == 200
+    assert change(healthy, "DELETE", "/api/datasources/uid/loki")[0] == 404
+    assert change(healthy, "POST", "/api/datasources", {"name": "no type"})[0] == 400
+
+
+def test_a_datasource_of_a_file_can_only_be_read(healthy: Desk) -> None:
+    body = {"name": "Prometheus", "type": "prometheus", "url": "http://elsewhere:9090"}
+    status, said = change(healthy, "PUT", "/api/datasources/uid/prometheus", body)
+    assert (status, said["message"]) == (403, "Cannot update read-only data source")
+    assert change(healthy, "DELETE", "/api/datasources/uid/prometheus")[0] == 403
+    assert change(healthy, "POST", "/api/datasources", body)[0] == 409
+    other = body | {"name": "Another", "uid": "prometheus"}
+    assert change(healthy, "POST", "/api/datasources", other)[1]["message"].endswith("same uid already exists")
+
+
+def test_a_new_default_takes_the_flag_from_the_provisioned_one(healthy: Desk) -> None:
+    made = {"name": "Other", "uid": "other", "type": "prometheus", "url": "http://a.b:9090", "isDefault": True}
+    assert change(healthy, "POST", "/api/datasources", made)[0] == 200
+    assert [each["uid"] for each in get(healthy, "/api/datasources")[1] if each["isDefault"]] == ["other"]
+    assert change(healthy, "PUT", "/api/datasources/uid/other", made | {"isDefault": False})[0] == 200
+    assert [each["uid"] for each in get(healthy, "/api/datasources")[1] if each["isDefault"]] == ["prometheus"]
+
+
+def test_a_dashboards_version_counts_and_a_save_must_know_it_or_overwrite(healthy: Desk) -> None:
+    board = {"title": "DORA Overview", "uid": "dora-overview", "tags": ["dora"]}
+
+    def save(version: int, *, overwrite: bool) -> tuple[int, Any]:
+        body = {"dashboard": {**board, "version": version}, "overwrite": overwrite}
+        return change(healthy, "POST", "/api/dashboards/db", body)
+
+    assert save(0, overwrite=False)[1]["version"] == 1
+    status, said = save(7, overwrite=False)
+    assert (status, said["status"]) == (412, "version-mismatch")
+    assert save(1, overwrite=False)[1]["version"] == 2
+    assert save(0, overwrite=True)[1]["version"] == 3
+    found = get(healthy, "/api/dashboards/uid/dora-overview")[1]
+    assert (found["dashboard"]["version"], found["meta"]["version"], found["meta"]["provisioned"]) == (3, 3, False)
+
+
+def test_a_dashboard_goes_into_a_folder_that_exists(healthy: Desk) -> None:
+    body = {"dashboard": {"title": "Board", "uid": "board"}, "folderUid": "dora"}
+    assert change(healthy, "POST", "/api/dashboards/db", body)[0] == 400
+    assert get(healthy, "/api/folders/dora")[0] == 404
+    assert change(healthy, "POST", "/api/folders", {"uid": "dora", "title": "DORA"})[0] == 200
+    assert change(healthy, "POST", "/api/folders", {"uid": "dora", "title": "DORA"})[0] == 409
+    assert get(healthy, "/api/folders/dora")[1]["title"] == "DORA"
+    assert change(healthy, "POST", "/api/dashboards/db", body)[0] == 200
+    assert get(healthy, "/api/dashboards/uid/board")[1]["meta"]["folderTitle"] == "DORA"
+
+
+def test_a_provisioned_dashboard_is_neither_saved_over_nor_deleted(healthy: Desk) -> None:
+    """A ConfigMap at the path of a provider, as the standalone set mounts it."""
+    provider = "apiVersion: 1\nproviders:\n- {name: portal, options: {path: /var/lib/grafana-dashboards}}\n"
+    for name, data in (
+        ("boards", {"argo.json": json.dumps({"title": "Argo CD", "uid": "argo"})}),
+        ("provider", {"dashboards.yaml": provider}),
+    ):
+        meta = {"name": name, "namespace": MONITORING}
+        healthy.store.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+
+    def mount(pod: Any) -> None:
+        grafana = next(each for each in pod["spec"]["containers"] if each["name"] == "grafana")
+        where = "/etc/grafana/provisioning/dashboards/dashboards.yaml"
+        grafana["volumeMounts"].append({"name": "boards", "mountPath": "/var/lib/grafana-dashboards"})
+        grafana["volumeMounts"].append({"name": "provider", "mountPath": where, "subPath": "dashboards.yaml"})
+        pod["spec"]["volumes"] += [{"name": name, "configMap": {"name": name}} for name in ("boards", "provider")]
+
+    healthy.store.change("pods", MONITORING, grafana_pod(healthy), mount)
+    assert get(healthy, "/api/dashboards/uid/argo")[1]["meta"]["provisioned"] is True
+    body = {"dashboard": {"title": "Argo CD", "uid": "argo"}, "overwrite": True}
+    status, said = change(healthy, "POST", "/api/dashboards/db", body)
+    assert (status, said["message"]) == (400, "Cannot save provisioned dashboard")
+    assert change(healthy, "DELETE", "/api/dashboards/uid/argo")[0] == 400
 
 
 def test_dashboards_are_found_by_tag_after_they_were_imported(healthy: Desk) -> None:
