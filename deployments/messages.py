@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 MAKE_PLAN = "deployments.make_plan"
 ADVANCE = "deployments.advance"
+COMPARE = "deployments.compare_plan"
 
 _log = logging.getLogger(__name__)
 _PAUSE = 2.0

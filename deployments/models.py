@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from ulid import ULID
 
-from deployments.states import LIVE, RequestState, RunState, StepState
+from deployments.states import LIVE, FollowState, RequestState, RunState, StepState
 
 
 def new_ulid() -> str:
@@ -59,6 +59,8 @@ class Plan(models.Model):
     #: when somebody last compared the targets with the cluster, and the sentence if they no longer fit
     compared_at = models.DateTimeField(null=True)
     moved = models.TextField(blank=True)
+    #: why the latest comparison could not be made; the answer before it stands, with its age
+    unread = models.TextField(blank=True)
 
     def __str__(self) -> str:
         return f"{self.hash[:8]} {self.action}"
@@ -178,8 +180,32 @@ class Step(models.Model):
         ordering = ["index"]
         constraints = [models.UniqueConstraint(fields=["run", "index"], name="deployments_step_once")]
 
+    @property
+    def outcome_known(self) -> bool:
+        """The server accepted the effect (and not only: somebody intended it)."""
+        return "recovered" in (self.outcome or {})
+
     def __str__(self) -> str:
         return f"{self.run_id} {self.index} {self.title}"
+
+
+class FollowUp(models.Model):
+    """What a run is followed by without a click: what its plan announced, or its own undo. Started by the sweep."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="follow_ups")
+    action = models.SlugField(max_length=80)
+    params = models.JSONField(default=dict)
+    due_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=[(s.value, s.value) for s in FollowState])
+    request = models.ForeignKey(PlanRequest, on_delete=models.SET_NULL, null=True, related_name="+")
+    started = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="follows")
+    sentence = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["due_at"]
+
+    def __str__(self) -> str:
+        return f"{self.action} after {self.run_id}: {self.state}"
 
 
 class LogLine(models.Model):

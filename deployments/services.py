@@ -19,7 +19,7 @@ from common.clock import now
 from common.models import audit
 from common.publish import publish
 from deployments import gates, messages
-from deployments.catalogue import registry
+from deployments.catalogue import registry, undoing
 from deployments.errors import NotAllowed, TargetBusy, Unfit
 from deployments.models import Lock, LogLine, Plan, PlanRequest, Run, Step, WriteStop, new_ulid
 from deployments.states import FINAL, RequestState, RunState, StepState
@@ -33,10 +33,17 @@ _TRIES = 5
 
 
 def request_plan(
-    user: User, action: str, params: Mapping[str, Any], context: str = "", idempotency_key: str = ""
+    user: User,
+    action: str,
+    params: Mapping[str, Any],
+    context: str = "",
+    idempotency_key: str = "",
+    *,
+    internal: bool = False,
 ) -> PlanRequest:
     """Ask for a plan; its page fills while a worker makes it. The same key is the same request.
 
+    ``internal``: the portal itself asks, with parameters of its own making (an undo).
     :raises NotAllowed: no right to plan. :raises Unfit: no such action, or a parameter that does not fit.
     """
     _require(user, "deployments.make_plan", "ask for a plan")
@@ -45,6 +52,8 @@ def request_plan(
         registry.parse(action, params)
     except (LookupError, ValueError) as error:
         raise Unfit(str(error)) from None
+    if known.internal and not internal:
+        raise Unfit(f"{known.title} cannot be asked for with parameters; use the page of the run.")
     key = _key(user, "plan", idempotency_key)
     existing = PlanRequest.objects.filter(idempotency_key=key).first()
     if existing is not None:
@@ -203,6 +212,7 @@ def _insert(user: User, plan: Plan, key: str, context: str) -> Run:
         requested_at=moment,
         idempotency_key=key,
         wake_at=moment + _UNTOLD,
+        undo_of_id=plan.params["run"] if plan.action == undoing.SLUG else None,
         line_count=1,
     )
     run.save(force_insert=True)

@@ -55,6 +55,15 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
+class FollowState(StrEnum):
+    """What follows a run by itself. *failed*: it was not started, and why is said."""
+
+    WAITING = "waiting"
+    PLANNING = "planning"
+    STARTED = "started"
+    FAILED = "failed"
+
+
 class RequestState(StrEnum):
     """A PlanRequest: the click, before there is a Plan."""
 

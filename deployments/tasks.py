@@ -28,6 +28,14 @@ def advance(run_id: str) -> None:
         messages.send(messages.ADVANCE, run_id)
 
 
+@shared_task(name=messages.COMPARE, ignore_result=True)
+def compare_plan(plan_hash: str) -> None:
+    """Compare a plan that somebody looks at with the cluster."""
+    from deployments.engine import comparing
+
+    comparing.compare(plan_hash)
+
+
 @shared_task(name="deployments.due", ignore_result=True)
 def due() -> None:
     """Every second: wake the runs whose wait is over."""

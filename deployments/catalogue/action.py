@@ -208,6 +208,8 @@ class PlanDraft(msgspec.Struct, frozen=True, kw_only=True):
     git_patch: str = ""
     locks: tuple[Ref, ...] = ()
     follow_up: FollowUp | None = None
+    #: where it depends on the parameters; else the action's own
+    tier: int | None = None
     #: what a person must type before a tier 3 plan runs: the target's name
     confirm: str = ""
 
@@ -244,6 +246,8 @@ class Action:
     family: str = "Kubernetes"
     undoable: bool = False
     undo_on_failure: bool = False
+    #: made by the portal itself, never offered nor accepted from a person's parameters
+    internal: bool = False
     #: paths (and what is below them) that this action's targets may change in without the plan being refused
     noise: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.catalogue import undoing
 from deployments.catalogue.action import Action
 from deployments.catalogue.alerts import family as alerts
 from deployments.catalogue.argo import family as argo
@@ -10,7 +11,11 @@ from deployments.catalogue.nodes import family as nodes
 from deployments.catalogue.seen import Predicate
 from deployments.catalogue.workloads import family as workloads
 
-_FAMILIES = (argo, workloads, nodes, dashboards, alerts)
+_FAMILIES = (argo, workloads, nodes, dashboards, alerts, undoing)
 
 ACTIONS: tuple[Action, ...] = tuple(action for family in _FAMILIES for action in family.ACTIONS)
-CONDITIONS: dict[str, Predicate] = {name: p for family in _FAMILIES for name, p in family.CONDITIONS.items()}
+CONDITIONS: dict[str, Predicate] = {}
+for _family in _FAMILIES:
+    # a name stands in stored plans: two meanings of one would be found at three in the morning
+    assert not CONDITIONS.keys() & _family.CONDITIONS.keys(), CONDITIONS.keys() & _family.CONDITIONS.keys()
+    CONDITIONS.update(_family.CONDITIONS)

@@ -34,13 +34,14 @@ def get(slug: str) -> Action:
     try:
         return _ACTIONS[slug]
     except KeyError:
-        known = ", ".join(sorted(_ACTIONS))
+        known = ", ".join(sorted(action.slug for action in all_actions()))
         raise LookupError(f"There is no action called {slug}. There are: {known}.") from None
 
 
 def all_actions() -> tuple[Action, ...]:
-    """The whole catalogue, lowest tier first."""
-    return tuple(sorted(_ACTIONS.values(), key=lambda action: (action.tier, action.slug)))
+    """What people can choose from, lowest tier first."""
+    offered = (action for action in _ACTIONS.values() if not action.internal)
+    return tuple(sorted(offered, key=lambda action: (action.tier, action.slug)))
 
 
 def parse(slug: str, raw: Mapping[str, Any]) -> Params:

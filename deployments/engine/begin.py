@@ -9,10 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.clock import now
-from deployments import diffing
 from deployments.catalogue.action import CannotPlan
 from deployments.engine import effects, planning, verify
-from deployments.engine.document import Target
 from deployments.engine.fault import point
 from deployments.engine.journal import Journal
 from deployments.engine.turn import GO_ON, Pause, Turn
@@ -60,7 +58,7 @@ def prepare(turn: Turn) -> Pause:
     except (SourceError, Missing) as error:
         return _silent(turn, str(error))
     if drafted.hash != run.plan_id:
-        return turn.end(RunState.REFUSED, _difference(turn, drafted))
+        return turn.end(RunState.REFUSED, planning.moved(turn.document, drafted))
     unmet = [p for p in drafted.draft.preconditions if not p.met]
     if unmet:
         return turn.end(RunState.REFUSED, f"No longer met: {unmet[0].sentence} ({unmet[0].evidence}).")
@@ -87,22 +85,3 @@ def _silent(turn: Turn, sentence: str) -> Pause:
             entry.run.sentence = sentence
             entry.log(sentence, level="warn")
     return 2.0
-
-
-def _difference(turn: Turn, drafted: planning.Drafted) -> str:
-    """Why the plan no longer fits, as one sentence."""
-    for key, planned in turn.document.targets.items():
-        found: Target | None = drafted.targets.get(key)
-        name = key.rsplit("/", 1)[-1]
-        if found is None:
-            return f"The plan no longer writes {name}; make a new plan."
-        if found.uid != planned.uid:
-            return f"{name} was created anew since the plan was made; make a new plan."
-        if found.fingerprint != planned.fingerprint:
-            moved = diffing.difference(planned.leaves, found.leaves)
-            return f"{name} moved since the plan was made: {diffing.sentence_of(moved)}."
-    before = [step.spec.title for step in turn.document.steps]
-    after = [step.title for step in drafted.draft.steps]
-    if before != after:
-        return f"The plan would have other steps now ({'; '.join(after)}); make a new plan."
-    return "What the steps would write has changed since the plan was made; make a new plan."

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from deployments import diffing
-from deployments.catalogue import conditions
+from deployments.catalogue import conditions, restored
 from deployments.catalogue.action import Delete, Effect, Evict
 from deployments.catalogue.seen import Outlook
 from deployments.engine import patience, planning, restoring, settling
@@ -54,8 +54,7 @@ def make(turn: Turn, step: Step) -> Pause:
         if settled.made:
             return _made(turn, live, live, recovered=True)
         if settled.state is not None:
-            more = {"difference": settled.difference} if settled.difference else {}
-            return turn.end(settled.state, settled.sentence, settled.step, **more)
+            return _ended(turn, settled.state, settled)
         if unsure:
             step, unsure = _not_made(turn), False
             if turn.run.cancel_requested_at is not None:
@@ -80,6 +79,12 @@ def make(turn: Turn, step: Step) -> Pause:
         point("after_effect", turn.index)
         return _made(turn, live, answer, recovered=False)
     return _busy(turn, step)
+
+
+def _ended(turn: Turn, state: RunState, settled: settling.Settled) -> Pause:
+    if settled.difference:
+        return turn.end(state, settled.sentence, settled.step, difference=settled.difference)
+    return turn.end(state, settled.sentence, settled.step)
 
 
 def _may_repeat(error: Conflict) -> bool:
@@ -232,7 +237,7 @@ def _outcome(step: Step, after: Live, *, gone: bool, recovered: bool) -> dict[st
 
 def _noted(restore: dict[str, Any], after: dict[str, Any]) -> Any:
     """What the object has after the write at the places the restoring patch would set: the undo plan compares it."""
-    return restoring.before(after, restore["body"]) if restore["op"] == "patch" else None
+    return restored.before(after, restore["body"]) if restore["op"] == "patch" else None
 
 
 def _say(turn: Turn, entry: Entry, before: Live, after: Live, *, gone: bool, recovered: bool) -> None:

@@ -61,6 +61,25 @@ def target_of(raw: dict[str, Any] | None, noise: tuple[str, ...] = ()) -> Target
     return Target(uid, fingerprint, leaves)
 
 
+def moved(document: Document, drafted: Drafted) -> str:
+    """Why a stored plan no longer fits what would be planned now, as one sentence."""
+    for key, planned in document.targets.items():
+        found: Target | None = drafted.targets.get(key)
+        name = key.rsplit("/", 1)[-1]
+        if found is None:
+            return f"The plan no longer writes {name}; make a new plan."
+        if found.uid != planned.uid:
+            return f"{name} was created anew since the plan was made; make a new plan."
+        if found.fingerprint != planned.fingerprint:
+            changes = diffing.difference(planned.leaves, found.leaves)
+            return f"{name} moved since the plan was made: {diffing.sentence_of(changes)}."
+    before = [step.spec.title for step in document.steps]
+    after = [step.title for step in drafted.draft.steps]
+    if before != after:
+        return f"The plan would have other steps now ({'; '.join(after)}); make a new plan."
+    return "What the steps would write has changed since the plan was made; make a new plan."
+
+
 def make(cluster: Cluster, action: Action, params: Params) -> Plan:
     """The plan as it stands now, stored: the same hash is the same row. :raises CannotPlan, Missing, SourceError:"""
     drafted = draft(cluster, action, params)
@@ -119,7 +138,7 @@ def _store(
                 "cluster": cluster,
                 "action": action.slug,
                 "params": drafted.draft.params,
-                "tier": action.tier,
+                "tier": action.tier if drafted.draft.tier is None else drafted.draft.tier,
                 "title": action.title,
                 "document": dump(document),
                 "created_at": moment,

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments import diffing
+from deployments.catalogue import restored
 from deployments.catalogue.action import MARK, Apply, Create, Delete, Effect, Patch
 
 #: larger pre-images are not kept (bytes of JSON)
 LARGEST = 200_000
-_REPLACE = "$patch"
 #: what a server gives an object and nobody can bring back
 _SERVERS = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "ownerReferences")
 #: a pod comes back through its controller, a secret's content is never kept, an Event is nobody's
@@ -41,9 +41,9 @@ def restore_of(effect: Effect, live: Mapping[str, Any] | None, key: str) -> Rest
 def _restore(effect: Effect, live: Mapping[str, Any] | None) -> Restore | None:
     match effect:
         case Patch(patch_type, body) if live is not None:
-            return {"op": "patch", "patch_type": _type(patch_type, body), "body": before(live, _plain(body))}
+            return {"op": "patch", "patch_type": _type(patch_type, body), "body": restored.before(live, _plain(body))}
         case Apply(body, _) if live is not None:
-            return {"op": "patch", "patch_type": "merge", "body": before(live, _plain(body))}
+            return {"op": "patch", "patch_type": "merge", "body": restored.before(live, _plain(body))}
         case Apply() | Create():
             return {"op": "delete"}
         case Delete() if live is not None and live.get("kind") not in _NEVER:
@@ -60,7 +60,7 @@ def _type(patch_type: str, body: Any) -> str:
 def _replaces(body: Any) -> bool:
     if not isinstance(body, Mapping):
         return False
-    return body.get(_REPLACE) == "replace" or any(_replaces(inner) for inner in body.values())
+    return body.get(restored.REPLACE) == "replace" or any(_replaces(inner) for inner in body.values())
 
 
 def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,28 +71,6 @@ def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
         metadata["annotations"] = annotations
     kept = {k: v for k, v in body.items() if k not in ("apiVersion", "kind", "metadata", "status", "operation")}
     return {"metadata": metadata, **kept} if metadata else kept
-
-
-def before(live: Any, written: Any) -> Any:
-    """The values that ``live`` has where ``written`` writes: a merge patch that puts them back (null: was not there).
-
-    A list, and a map that was replaced whole, is taken whole.
-    """
-    if not isinstance(written, Mapping):
-        return live
-    if written.get(_REPLACE) == "replace":
-        return {_REPLACE: "replace", **(live if isinstance(live, Mapping) else {})}
-    there = live if isinstance(live, Mapping) else {}
-    return {name: before(there.get(name), inner) for name, inner in written.items()}
-
-
-def still(live: Any, written: Any) -> bool:
-    """Whether ``live`` still has, where a restoring patch would write, exactly what ``written`` noted."""
-    if not isinstance(written, Mapping) or _REPLACE in written:
-        wanted = {k: v for k, v in written.items() if k != _REPLACE} if isinstance(written, Mapping) else written
-        return bool(live == wanted) or (live in (None, {}, []) and wanted in (None, {}, []))
-    there = live if isinstance(live, Mapping) else {}
-    return all(still(there.get(name), inner) for name, inner in written.items())
 
 
 def _bare(live: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from common.clock import now
 from deployments import messages
+from deployments.engine import following
 from deployments.models import PlanRequest, Run
 from deployments.states import LIVE, RequestState
 
@@ -43,6 +44,7 @@ def sweep() -> list[str]:
     for request_id in requests.values_list("pk", flat=True):
         messages.send(messages.MAKE_PLAN, request_id)
         found.append(request_id)
+    following.carry_on()
     return found
 
 

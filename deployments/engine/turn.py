@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,8 +74,19 @@ class Turn:
         for line in lines:
             entry.log(line.text, step=self.index, level=line.level)
 
-    def end(self, state: RunState, sentence: str, step_state: StepState | None = None, **outcome: Any) -> Pause:
-        """End the run in this step. What was done before is said, and what was not is marked as skipped."""
+    def end(
+        self,
+        state: RunState,
+        sentence: str,
+        step_state: StepState | None = None,
+        *,
+        then: Callable[[Entry], None] | None = None,
+        **outcome: Any,
+    ) -> Pause:
+        """End the run in this step. What was done before is said, and what was not is marked as skipped.
+
+        ``then`` is written in the same transaction.
+        """
         with self.journal.write() as entry:
             if self.index < len(self.document.steps):
                 step = entry.step(self.index)
@@ -86,6 +97,8 @@ class Turn:
                     entry.save(step)
             entry.run.steps.filter(state=StepState.PENDING.value).update(state=StepState.SKIPPED.value)
             entry.move(state, f"{sentence}{self.done_so_far()}")
+            if then is not None:
+                then(entry)
         return END
 
     def done_so_far(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from common.clock import now
 from common.redaction import redact
 from deployments.catalogue.action import CheckSpec
+from deployments.engine import following
 from deployments.engine.cluster import Cluster
 from deployments.engine.fault import point
 from deployments.engine.turn import END, Pause, Turn
@@ -106,6 +107,8 @@ def _succeed(turn: Turn, receipts: list[Receipt], since: datetime | None) -> Pau
     with turn.journal.write() as entry:
         entry.run.now, entry.run.holding_since = receipts, since
         entry.move(RunState.SUCCEEDED, said)
+        following.after_success(entry, turn.document)
+        following.mark_undone(entry.run)
     return END
 
 
@@ -116,7 +119,8 @@ def _give_up(turn: Turn, receipts: list[Receipt]) -> Pause:
     first = (bad or unknown)[0]
     # one check that nobody answers is a failure beside others that were read; only total silence is not knowing
     state = RunState.OUTCOME_UNKNOWN if len(unknown) == len(receipts) else RunState.FAILED
-    return turn.end(state, f"Not verified within {seconds} s: {first['title']}: {first['sentence']}")
+    said = f"Not verified within {seconds} s: {first['title']}: {first['sentence']}"
+    return turn.end(state, said, then=following.after_failure if state == RunState.FAILED else None)
 
 
 def _tell(run: Run, receipts: list[Receipt], held: timedelta | None, log: Any) -> None:

@@ -19,7 +19,7 @@ from deployments.catalogue.action import Apply, Call, Create, Delete, Evict, Pat
 from deployments.engine.cluster import Needs, Write
 from integrations.errors import Conflict, NotFound, SourceError, TooManyRequests
 from integrations.kubernetes.objects import type_of
-from monitoring.snapshot import Fetch, Listing, Logs, Need, Objects, Reply, Snapshot
+from monitoring.snapshot import Fetch, Listing, Logs, Need, Objects, Raw, Reply, Snapshot
 
 CASES = Path(__file__).parent / "cases"
 APPS = "applications.argoproj.io"
@@ -189,6 +189,9 @@ class FakeCluster:
         now = datetime.now(UTC)
         if isinstance(need, Logs):
             return Reply(['logger=migrator msg="Starting DB migrations"'], 200, now)
+        if isinstance(need, Raw):
+            found = copy.deepcopy(self.objects.get(need.resource, {}).get((need.namespace, need.name)))
+            return Reply(found, 200 if found is not None else 404, now)
         up = self.grafana_answers and ("platform-monitoring", GRAFANA) in self.objects["deployments.apps"]
         if isinstance(need, Fetch) and up:
             return Reply({"database": "ok", "version": "10.2.2"}, 200, now)
