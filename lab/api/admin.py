@@ -25,7 +25,7 @@ def handle(core: Core, call: Call) -> web.Response:
         case "POST", ["compact"]:
             return respond({"resourceVersion": str(core.store.compact())})
         case "GET", ["ledger"]:
-            return respond({"entries": core.ledger.entries(call.number("after") or 0)})
+            return respond(_ledger(core, call))
         case "POST", ["seed"]:
             return respond({"stored": seed(core, read_body(call).get("objects") or [])}, 201)
         case "PUT", ["logs", namespace, pod, container]:
@@ -34,6 +34,13 @@ def handle(core: Core, call: Call) -> web.Response:
             core.logs.put(key, body.get("lines") or [], append=bool(body.get("append")))
             return respond({"lines": len(body.get("lines") or [])})
     raise errors.unknown_path()
+
+
+def _ledger(core: Core, call: Call) -> Obj:
+    """`since=N`: the effects after N; `after=N`, or neither: every accepted write, dry runs too."""
+    since = call.number("since")
+    entries = core.ledger.effects(since) if since is not None else core.ledger.entries(call.number("after") or 0)
+    return {"entries": entries, **core.ledger.bounds}
 
 
 def _faults(core: Core, call: Call, rest: list[str]) -> Obj:

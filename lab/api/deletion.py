@@ -140,10 +140,10 @@ class Deletion:
 
     def delete_collection(
         self, resource: Resource, namespace: str, selector: Selector, options: DeleteOptions
-    ) -> list[Obj]:
-        """Delete all that match; returns their last states."""
+    ) -> list[tuple[Obj, Obj, bool]]:
+        """Delete all that match; returns for each (as it was, last state, gone)."""
         found = [each for each in self._store.objects(resource.store_key, namespace) if selector.matches(each)]
         return [
-            self.delete(resource, each["metadata"].get("namespace", ""), each["metadata"]["name"], options)[0]
+            (each, *self.delete(resource, each["metadata"].get("namespace", ""), each["metadata"]["name"], options))
             for each in found
         ]

@@ -79,9 +79,14 @@ def options_of(core: Core, call: Call) -> Options:
     )
 
 
+def note(core: Core, call: Call, outcome: Outcome) -> None:
+    """Enter the write into the ledger."""
+    core.ledger.record(call, outcome.before, outcome.obj, core.objects.now(), gone=outcome.gone)
+
+
 def finish(core: Core, call: Call, resource: Resource, outcome: Outcome, code: int = 0) -> web.Response:
     """Note the write and answer with its object."""
-    core.ledger.record(call, outcome.obj, core.objects.now())
+    note(core, call, outcome)
     form = Form.of(call, resource, core.objects.now())
     body = form.one(views.to_view(resource, outcome.obj))
     return respond(body, code or (201 if outcome.created else 200), warning_headers(outcome.warnings))
@@ -178,8 +183,9 @@ def _delete_body(call: Call) -> Obj:
 
 async def delete(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     options = deletion.read_options(call, _delete_body(call))
+    before = core.objects.require(resource, call.namespace, call.name)
     obj, gone = core.deletion.delete(resource, call.namespace, call.name, options)
-    core.ledger.record(call, obj, core.objects.now())
+    core.ledger.record(call, before, obj, core.objects.now(), gone=gone, dry_run=options.dry_run)
     if gone and resource.kind != "Pod":
         meta = obj["metadata"]
         return respond(errors.success(meta["name"], resource.group, resource.plural, meta["uid"]))
@@ -189,9 +195,10 @@ async def delete(core: Core, call: Call, resource: Resource, _request: web.Reque
 async def delete_collection(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     options = deletion.read_options(call, _delete_body(call))
     selector = listing.selector_of(call, resource)
-    gone = core.deletion.delete_collection(resource, call.namespace, selector, options)
-    core.ledger.record(call, {}, core.objects.now())
-    items = [views.to_view(resource, obj) for obj in gone]
+    deleted = core.deletion.delete_collection(resource, call.namespace, selector, options)
+    for before, obj, gone in deleted:
+        core.ledger.record(call, before, obj, core.objects.now(), gone=gone, dry_run=options.dry_run)
+    items = [views.to_view(resource, obj) for _before, obj, _gone in deleted]
     meta = {"resourceVersion": str(core.store.version)}
     body = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": meta, "items": items}
     return respond(encode(body))

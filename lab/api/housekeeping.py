@@ -12,16 +12,20 @@ import logging
 from collections.abc import Iterator
 
 from lab.api import crds, metadata
+from lab.api.auth import service_account_user
 from lab.api.deletion import DeleteOptions
 from lab.api.errors import ApiError, Obj
 from lab.api.handlers import Core
-from lab.api.objects import Options
+from lab.api.objects import Options, Outcome
 from lab.api.registry import Resource
+from lab.api.request import Call
 from lab.api.store import Change
 
 log = logging.getLogger(__name__)
 ESTABLISH_SECONDS = 0.2  # a real server takes about this long until a new CRD is served
 _MANAGER = "kube-controller-manager"
+_COLLECTOR = "generic-garbage-collector"
+_METHODS = {"delete": "DELETE", "patch": "PATCH"}
 _NAMESPACES = "namespaces"
 
 
@@ -142,12 +146,23 @@ class Housekeeping:
             if not obj["metadata"].get("deletionTimestamp"):
                 self._delete(resource, obj, "Foreground")
 
-    def _delete(self, resource: Resource, obj: Obj, propagation: str) -> None:
+    def _delete(self, resource: Resource, obj: Obj, propagation: str, controller: str = _COLLECTOR) -> None:
         meta = obj["metadata"]
         if propagation == "Foreground" and not self._owned.get(meta["uid"]):
             propagation = "Background"
         options = DeleteOptions(propagation=propagation, uid=meta["uid"])
-        self._core.deletion.delete(resource, meta.get("namespace", ""), meta["name"], options)
+        last, gone = self._core.deletion.delete(resource, meta.get("namespace", ""), meta["name"], options)
+        self._note(controller, "delete", resource, Outcome(last, obj, gone=gone))
+
+    def _note(self, controller: str, verb: str, resource: Resource, outcome: Outcome) -> None:
+        """Enter into the ledger what a controller of a cluster's controller manager would have asked for."""
+        user = service_account_user("kube-system", controller, "")
+        meta = outcome.obj["metadata"]
+        call = Call(
+            _METHODS[verb], "", {}, {"User-Agent": _MANAGER}, user=user, verb=verb, plural=resource.plural,
+            namespace=meta.get("namespace", ""), name=meta["name"], resource=resource,
+        )  # fmt: skip
+        self._core.ledger.record(call, outcome.before, outcome.obj, self._core.objects.now(), gone=outcome.gone)
 
     def _maybe_finish_foreground(self, uid: str) -> None:
         """Let an owner go when no dependent blocks its deletion any more."""
@@ -173,7 +188,8 @@ class Housekeeping:
                 changed["metadata"]["ownerReferences"] = kept
             else:
                 changed["metadata"].pop("ownerReferences")
-            self._core.objects.update(resource, dependent, changed, Options(_MANAGER))
+            outcome = self._core.objects.update(resource, dependent, changed, Options(_MANAGER))
+            self._note(_COLLECTOR, "patch", resource, outcome)
         resource_of_owner = self._core.registry.by_key(key)
         if resource_of_owner is not None:
             self._drop_finalizer(resource_of_owner, obj, "orphan")
@@ -185,7 +201,7 @@ class Housekeeping:
             changed["metadata"]["finalizers"] = kept
         else:
             changed["metadata"].pop("finalizers", None)
-        self._core.objects.update(resource, obj, changed, Options(_MANAGER))
+        self._note(_COLLECTOR, "patch", resource, self._core.objects.update(resource, obj, changed, Options(_MANAGER)))
 
     # -- namespaces
 
@@ -214,7 +230,7 @@ class Housekeeping:
             if self._core.store.get(resource.key, namespace, obj["metadata"]["name"]) is None:
                 continue
             if not obj["metadata"].get("deletionTimestamp"):
-                self._delete(resource, obj, "Background")
+                self._delete(resource, obj, "Background", "namespace-controller")
 
     def _maybe_finish_namespace(self, name: str) -> None:
         found = self._core.store.get(_NAMESPACES, "", name) if name else None

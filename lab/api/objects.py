@@ -31,11 +31,13 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """A write's result. `stored` is False for a dry run and for a write that changed nothing."""
+    """A write's result. `stored` is False for a dry run and for one that changed nothing; then `obj` is `before`."""
 
     obj: Obj
+    before: Obj | None = None
     created: bool = False
     stored: bool = False
+    gone: bool = False  # its last finalizer went with this write
     warnings: list[str] = field(default_factory=list)
 
 
@@ -190,12 +192,13 @@ class Objects:
         else:
             obj = self._track(resource, old, obj, options, subresource)
         if metadata.same(old, obj):
-            return Outcome(old, warnings=warnings)
+            return Outcome(old, old, warnings=warnings)
         if options.guard is not None:
             options.guard(resource, obj, old)
         if options.dry_run:
-            return Outcome(obj, warnings=warnings)
-        return Outcome(self._keep_or_finish(resource, obj), stored=True, warnings=warnings)
+            return Outcome(obj, old, warnings=warnings)
+        stored, gone = self._keep_or_finish(resource, obj)
+        return Outcome(stored, old, stored=True, gone=gone, warnings=warnings)
 
     @staticmethod
     def _isolate(resource: Resource, old: Obj, obj: Obj, subresource: str) -> Obj:
@@ -214,14 +217,15 @@ class Objects:
                 obj.pop("status", None)
         return obj
 
-    def _keep_or_finish(self, resource: Resource, obj: Obj) -> Obj:
-        """Store; or, when the last finalizer of a deleted object went with this write, remove."""
+    def _keep_or_finish(self, resource: Resource, obj: Obj) -> tuple[Obj, bool]:
+        """Store; and, when the last finalizer of a deleted object went with this write, remove. (object, gone)"""
         meta = obj["metadata"]
         stored = self.store.put(resource.store_key, obj)
         waiting = meta.get("finalizers") or (resource.kind == "Namespace" and obj.get("spec", {}).get("finalizers"))
-        if meta.get("deletionTimestamp") and not waiting and not meta.get("deletionGracePeriodSeconds"):
+        gone = bool(meta.get("deletionTimestamp")) and not waiting and not meta.get("deletionGracePeriodSeconds")
+        if gone:
             self.store.remove(resource.store_key, meta.get("namespace", ""), meta["name"])
-        return stored
+        return stored, gone
 
     # -- server-side apply
 

@@ -71,7 +71,7 @@ def _write_scale(core: Core, call: Call, resource: Resource) -> web.Response:
             wanted["metadata"].get("resourceVersion") or live["metadata"]["resourceVersion"]
         )
         outcome = core.objects.update(resource, live, obj, options, "scale")
-    core.ledger.record(call, outcome.obj, core.objects.now())
+    handlers.note(core, call, outcome)
     return respond(scale_of(outcome.obj, paths))
 
 
@@ -107,8 +107,8 @@ def _evict(core: Core, call: Call, resource: Resource) -> web.Response:
     pod = core.objects.require(resource, call.namespace, call.name)
     if (pod.get("status") or {}).get("phase") not in ("Pending", "Succeeded", "Failed"):
         _spend_budget(core, pod, dry_run=options.dry_run)
-    core.deletion.delete(resource, call.namespace, call.name, options)
-    core.ledger.record(call, pod, core.objects.now())
+    obj, gone = core.deletion.delete(resource, call.namespace, call.name, options)
+    core.ledger.record(call, pod, obj, core.objects.now(), gone=gone, dry_run=options.dry_run)
     return respond(_CREATED, 201)
 
 
@@ -167,7 +167,7 @@ def _bind(core: Core, call: Call, resource: Resource) -> web.Response:
     ]
     if not call.dry_run:
         core.store.put(resource.key, changed)
-    core.ledger.record(call, changed, core.objects.now())
+    core.ledger.record(call, pod, changed, core.objects.now())
     return respond(_CREATED, 201)
 
 
@@ -184,7 +184,7 @@ def _finalize(core: Core, call: Call, resource: Resource) -> web.Response:
     changed = metadata.clone(live)
     changed["spec"]["finalizers"] = (body.get("spec") or {}).get("finalizers") or []
     outcome = core.objects.update(resource, live, changed, handlers.options_of(core, call), "finalize")
-    core.ledger.record(call, outcome.obj, core.objects.now())
+    handlers.note(core, call, outcome)
     return respond(outcome.obj)
 
 
@@ -210,5 +210,5 @@ def _token(core: Core, call: Call, resource: Resource) -> web.Response:
         "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": spec.get("boundObjectRef")},
         "status": {"token": core.tokens.issue(account, seconds, audiences, now), "expirationTimestamp": until},
     }
-    core.ledger.record(call, account, core.objects.now())
+    core.ledger.record(call, account, account, core.objects.now())
     return respond(answer, 201)

@@ -210,19 +210,6 @@ def test_seeded_objects_keep_status_uid_and_times_and_stay_out_of_the_ledger(lab
     assert found["status"] == {"phase": "Running"}
 
 
-def test_the_ledger_holds_every_accepted_write_and_no_refused_one(admin: httpx.Client, maps: str) -> None:
-    start = admin.get("/lab/ledger").json()["entries"][-1]["seq"]
-    agent = {"User-Agent": "portal/1", **MERGE}
-    admin.post(maps, json=configmap("a")).raise_for_status()
-    admin.patch(f"{maps}/a", json={"data": {"a": "2"}}, headers=agent, params={"fieldManager": "m", "dryRun": "All"})
-    assert admin.post(maps, json=configmap("a")).status_code == 409
-    entries = admin.get("/lab/ledger", params={"after": str(start)}).json()["entries"]
-    found = [(each["verb"], each["resource"], each["name"], each["field_manager"], each["dry_run"]) for each in entries]
-    assert found == [("create", "configmaps", "a", "", False), ("patch", "configmaps", "a", "m", True)]
-    assert entries[1]["user_agent"] == "portal/1"
-    assert len(entries[0]["sha256"]) == 64
-
-
 def test_times_in_yaml_stay_text(admin: httpx.Client, maps: str) -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  at: 2025-11-23T15:52:00Z\n"
     answer = admin.patch(f"{maps}/a", content=text, headers=APPLY, params={"fieldManager": "t"})
