@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from aiohttp import web
 
 from lab.address import Address, url
 from lab.controllers.assembly import FOLLOWED, controllers
@@ -40,7 +39,6 @@ _KCM_LEASE = "kube-controller-manager"
 _LEASE_SECONDS, _CONVERGE_SECONDS = 6.0, 90.0
 ADMIN, VIEWER = "tok-admin", "tok-view"
 _STUCK = ("CrashLoopBackOff", "CreateContainerConfigError", "ImagePullBackOff", "ErrImagePull")
-_FAULT_TARGETS = ("grafana", "prometheus", "alertmanager")
 
 
 class StartError(Exception):
@@ -106,7 +104,7 @@ class Lab:
             seed(self._server.core, built.objects)
         self.url = url("https", self.address.name, port)
         self._server.write_kubeconfig(self.kubeconfig, self.url)
-        self._client = Client(self._server.base_url, ADMIN, self._server.ca_pem.decode())
+        self._client = Client(self._server.base_url, ADMIN, self._server.ca_pem.decode(), own_names=True)
 
     async def _attach(self, path: Path) -> None:
         try:
@@ -195,13 +193,14 @@ class Lab:
         return self.kubeconfig.with_name(self.kubeconfig.name + ending)
 
     async def _open_services(self) -> None:
+        from lab.api.service_faults import ServiceFaults
         from lab.services import Services
 
         assert self._cache is not None
-        strike = self._strike if self._server is not None else None
+        striker = ServiceFaults(self._server.core.faults) if self._server is not None else None
         engine = "auto" if self.speed >= 1.0 else "embedded"  # a hurried lab (tests) starts no further programs
         self._services = Services(
-            self._cache, clock=lambda: datetime.now(UTC), engine=engine, before=strike, address=self.address
+            self._cache, clock=lambda: datetime.now(UTC), engine=engine, striker=striker, address=self.address
         )
         if self._server is not None:
             self._server.services = self._services
@@ -219,19 +218,6 @@ class Lab:
         lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")
         lines.append(f"PORTAL_LAB_PROMETHEUS_ENGINE={self._services.engine}")
         write_private(self._beside(".env"), "\n".join(lines) + "\n")
-
-    async def _strike(self, service: str, request: web.Request) -> None:
-        """Injected faults at the services' own listeners, as at the service proxy."""
-        from lab.api.errors import ApiError as Refusal
-        from lab.api.request import Call
-
-        target = next((word for word in _FAULT_TARGETS if service.endswith(word)), "")
-        call = Call(request.method, request.path, request.query, request.headers)
-        try:
-            await self._server.core.faults.before(call, request, target)
-        except Refusal as refusal:
-            injected = type("Injected", (web.HTTPException,), {"status_code": refusal.code})
-            raise injected(text=str(refusal), headers=refusal.headers) from refusal
 
     async def _converge(self) -> None:
         """Wait until the real server's controllers and ours have brought the workloads up."""

@@ -153,7 +153,10 @@ def too_many_requests(message: str, retry_after: int, causes: Iterable[Cause] = 
 
 def failure(code: int, message: str, retry_after: int = 0) -> ApiError:
     """Any other failing answer, used by injected faults."""
-    reasons = {410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}
+    reasons = {
+        400: "BadRequest", 404: "NotFound", 408: "Timeout", 410: "Expired", 422: "Invalid", 429: "TooManyRequests",
+        500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout",
+    }  # fmt: skip
     details: Obj | None = {"retryAfterSeconds": retry_after} if retry_after else None
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
     return ApiError(code, reasons.get(code, "Unknown"), message, details, headers)

@@ -6,11 +6,12 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
 
-from lab.api import deletion, errors, escalation, listing, patching, request, views, watching
+from lab.api import deletion, errors, escalation, listing, patching, request, rival, views, watching
 from lab.api.auth import Tokens
 from lab.api.deletion import Deletion
 from lab.api.errors import Obj
@@ -59,6 +60,7 @@ class Core:
         self.rbac = Rbac(self.store)
         self.objects = Objects(self.store, self.registry, self.clock, self.rng)
         self.deletion = Deletion(self.objects)
+        self.faults.rival = partial(rival.write, self)
 
 
 Handler = Callable[[Core, Call, Resource, web.Request], Awaitable[web.StreamResponse]]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from lab.api import errors
+from lab.api import errors, striking
 from lab.api.errors import ApiError, Obj
 from lab.api.handlers import Core
 from lab.api.request import Call
+from lab.api.service_faults import target_of
 
 _DROPPED = ("authorization", "host", "connection", "content-length", "transfer-encoding", "accept-encoding")
-_FAULT_TARGETS = ("grafana", "alertmanager", "prometheus")
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -49,17 +49,6 @@ def _port(service: Obj, wanted: str) -> str:
     raise _unavailable(f'no service port "{wanted}" found for service "{name}"')
 
 
-def _fault_target(service: str) -> str:
-    # The chart's Services all begin with "kube-prometheus-stack-", so the last word decides.
-    return next((each for each in _FAULT_TARGETS if service.endswith(each) or service == each), "")
-
-
-async def _struck(core: Core, call: Call, http: web.Request, service: str) -> None:
-    target = _fault_target(service)
-    if target:
-        await core.faults.before(call, http, target)
-
-
 async def handle(core: Core, call: Call, http: web.Request) -> web.StreamResponse:
     """Raises ApiError 404 for an unknown Service, 503 when nothing is ready behind it."""
     name, wanted = _split(call.name)
@@ -69,7 +58,9 @@ async def handle(core: Core, call: Call, http: web.Request) -> web.StreamRespons
     port = _port(service, wanted)
     if not ready(core, call.namespace, name):
         raise _unavailable(f'no endpoints available for service "{name}"')
-    await _struck(core, call, http, name)
+    target = target_of(name)
+    if target:
+        await striking.before(core.faults, call, http, target)
     if core.services is None:
         raise _unavailable("error trying to reach service: connect: connection refused")
     headers = {key.lower(): value for key, value in call.headers.items() if key.lower() not in _DROPPED}
@@ -80,4 +71,5 @@ async def handle(core: Core, call: Call, http: web.Request) -> web.StreamRespons
         )
     except (TimeoutError, ConnectionError) as problem:
         raise _unavailable(f"error trying to reach service: {problem}") from None
-    return web.Response(status=status, headers=answer_headers, body=body)
+    answer = web.Response(status=status, headers=answer_headers, body=body)
+    return await striking.after(core.faults, call, http, answer, target) if target else answer

@@ -16,10 +16,10 @@ from pathlib import Path
 from aiohttp import web
 
 from lab.address import Address, url
-from lab.api import admin, bootstrap, discovery, errors, proxy, reviews, subresources, watching
+from lab.api import admin, bootstrap, discovery, errors, proxy, reviews, striking, subresources, watching
 from lab.api.auth import ANONYMOUS, Tokens, User, service_account_user
 from lab.api.errors import ApiError
-from lab.api.faults import Faults, send_slowly
+from lab.api.faults import Faults
 from lab.api.handlers import VERBS, Core, ServiceBackend, utc_now
 from lab.api.housekeeping import Housekeeping
 from lab.api.rbac import Attributes, denial
@@ -27,6 +27,7 @@ from lab.api.registry import REVIEWS
 from lab.api.render import respond
 from lab.api.request import Call, parse
 from lab.api.store import Store
+from lab.api.striking import Replaced
 from lab.api.tls import Tls, create_tls, write_kubeconfig
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ class ApiServer:
             return await self._answer(call, http)
         except ApiError as problem:
             return respond(problem.status(), problem.code, problem.headers)
+        except Replaced as replaced:
+            return replaced.answer
         except ConnectionResetError:
             return web.Response(status=500)  # the transport is gone; nobody reads this
         except web.HTTPRequestEntityTooLarge:
@@ -160,20 +163,18 @@ class ApiServer:
     async def _answer(self, call: Call, http: web.Request) -> web.StreamResponse:
         if call.path.startswith("/lab/"):
             return admin.handle(self.core, call)
-        slow = await self.core.faults.before(call, http)
+        await striking.before(self.core.faults, call, http)
         if call.verb == "watch" and (refused := await self._watch_fault(call, http)) is not None:
             return refused
         if call.path not in _PUBLIC:
             self._authorize(call)
         answer = await self._dispatch(call, http)
-        if slow and isinstance(answer, web.Response):
-            return await send_slowly(http, answer)
-        return answer
+        return await striking.after(self.core.faults, call, http, answer)
 
     async def _watch_fault(self, call: Call, http: web.Request) -> web.Response | None:
         """A fault on "watch"; a 410 comes as HTTP 200 with an ERROR line, as the real one does."""
         try:
-            await self.core.faults.before(call, http, "watch")
+            await striking.before(self.core.faults, call, http, "watch")
         except ApiError as problem:
             if problem.code != 410:
                 raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientConnectionResetError, web
 
-from lab.api import errors, views
+from lab.api import errors, striking, views
 from lab.api.errors import ApiError, Obj
 from lab.api.faults import Faults, OpenWatch
 from lab.api.listing import resource_version, selector_of
@@ -118,7 +118,7 @@ async def _live(watch: Watch, subscription: Subscription, opened: OpenWatch, sec
     end = loop.time() + seconds
     bookmarks = watch.call.flag("allowWatchBookmarks")
     next_bookmark = min(loop.time() + BOOKMARK_SECONDS, end)
-    while opened.problem is None:
+    while opened.problem is None and not opened.ended:
         await subscription.wait(max((next_bookmark if bookmarks else end) - loop.time(), 0.0))
         chunk = b"".join(watch.lines(change) for _key, change in _drain(subscription))
         over = loop.time() >= end
@@ -130,7 +130,8 @@ async def _live(watch: Watch, subscription: Subscription, opened: OpenWatch, sec
             yield chunk
         if over:
             return
-    yield error_line(opened.problem)
+    if opened.problem is not None:
+        yield error_line(opened.problem)
 
 
 def _drain(subscription: Subscription) -> list[tuple[str, Change]]:
@@ -161,13 +162,13 @@ async def serve(
                 raise
             first, seconds = error_line(problem), 0.0
         await response.prepare(request)
-        if first:
-            await faults.write(call, response, first)
+        going = not first or await striking.write(faults, call, response, first)
         opened = OpenWatch(call, request, subscription.wake)
-        if seconds:
+        if seconds and going:
             with faults.watching(opened):
                 async for chunk in _live(watch, subscription, opened, seconds):
-                    await faults.write(call, response, chunk)
+                    if not await striking.write(faults, call, response, chunk):
+                        break
         await response.write_eof()
     except (ClientConnectionResetError, ConnectionResetError):
         pass  # the client left, which is how most watches end

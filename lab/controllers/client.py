@@ -26,6 +26,23 @@ _PATCH_TYPES = {
 }
 
 
+# program -> who it is in a cluster; the lab's controllers act under these names, so that a ledger tells them apart
+_USERS = {
+    "kube-controller-manager": "system:kube-controller-manager",
+    "kube-scheduler": "system:kube-scheduler",
+    "kubelet": "system:node:kubelet",
+    "argocd-application-controller": "system:serviceaccount:argocd:argocd-application-controller",
+    "nfs-client-provisioner": "system:serviceaccount:nfs-provisioner:nfs-client-provisioner",
+    "metallb-controller": "system:serviceaccount:metallb-system:controller",
+    "PrometheusOperator": "system:serviceaccount:platform-monitoring:kube-prometheus-stack-operator",
+}
+
+
+def user_of(agent: str) -> str:
+    """The user that a program of the cluster is; controllers of the controller manager are ServiceAccounts."""
+    return _USERS.get(agent, f"system:serviceaccount:kube-system:{agent}")
+
+
 class ApiError(Exception):
     """An answer other than 2xx. `status` is 0 when there was no answer at all."""
 
@@ -77,8 +94,8 @@ class Resource:
 class _Connection:
     """What all named clients share: the session and the discovery results."""
 
-    def __init__(self, base_url: str, token: str, ca: str | None) -> None:
-        self.base_url, self.token, self.ca = base_url.rstrip("/"), token, ca
+    def __init__(self, base_url: str, token: str, ca: str | None, own_names: bool) -> None:
+        self.base_url, self.token, self.ca, self.own_names = base_url.rstrip("/"), token, ca, own_names
         self.session: aiohttp.ClientSession | None = None
         self.resources: dict[str, Resource] = {}
         self.kinds: dict[tuple[str, str], Resource] = {}
@@ -98,7 +115,10 @@ class _Connection:
 
 
 class Client:
-    """One identity at one API server. `named()` gives the same connection with another User-Agent."""
+    """One program at one API server. `named()` gives the same connection with another User-Agent.
+
+    With `own_names` each program acts under its own user's name, by impersonation with the rights of `system:masters`.
+    """
 
     def __init__(
         self,
@@ -107,9 +127,10 @@ class Client:
         ca: str | None,
         agent: str = "kube-controller-manager",
         *,
+        own_names: bool = False,
         connection: _Connection | None = None,
     ) -> None:
-        self._shared = connection or _Connection(base_url, token, ca)
+        self._shared = connection or _Connection(base_url, token, ca, own_names)
         self.agent = agent
 
     def named(self, agent: str) -> Client:
@@ -190,6 +211,16 @@ class Client:
             f'Make sure the "{kind}" CRD is installed on the destination cluster.',
         )
 
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "Authorization": f"Bearer {self._shared.token}",
+            "User-Agent": f"{self.agent}/v1.30.10 (linux/amd64) kubernetes/lab",
+            "Accept": "application/json",
+        }
+        if self._shared.own_names:
+            headers |= {"Impersonate-User": user_of(self.agent), "Impersonate-Group": "system:masters"}
+        return headers
+
     # -- verbs ---------------------------------------------------------------------------------------------------
 
     async def call(
@@ -201,11 +232,7 @@ class Client:
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
     ) -> Object:
-        headers = {
-            "Authorization": f"Bearer {self._shared.token}",
-            "User-Agent": f"{self.agent}/v1.30.10 (linux/amd64) kubernetes/lab",
-            "Accept": "application/json",
-        }
+        headers = self._headers()
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
@@ -293,10 +320,7 @@ class Client:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": "300",
         }
-        headers = {
-            "Authorization": f"Bearer {self._shared.token}",
-            "User-Agent": f"{self.agent}/v1.30.10 (linux/amd64) kubernetes/lab",
-        }
+        headers = self._headers()
         url = self._shared.base_url + self.resource(key).path()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=360)
         try:

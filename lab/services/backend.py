@@ -10,8 +10,9 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from aiohttp import web
 
@@ -39,14 +40,20 @@ _SEND_ALERTS_FOR = 240.0  # seconds: how long a sent alert lasts when it is not 
 PASSED = ("prometheus", "alertmanager")  # containers whose whole answer comes from Debian's programs
 _NO_CONFIG = "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
 
-Before = Callable[[str, web.Request], Awaitable[None]]
+
+class Striker(Protocol):
+    """Fault injection at an own listener: an answer in place of the service's, and what becomes of its own."""
+
+    async def before(self, service: str, request: web.Request) -> web.StreamResponse | None: ...
+
+    async def after(self, service: str, request: web.Request, answer: web.Response) -> web.StreamResponse: ...
 
 
 class Services:
     """See the module.
 
     `clock` gives the time as datetime; `engine` is `auto` (Debian's Prometheus when it is on PATH), `debian` or
-    `embedded`. `before(service, request)` may delay or refuse a request at an own listener (fault injection).
+    `embedded`. `striker` may delay, refuse or spoil what own listeners answer.
     Own listeners bind and call themselves as `address` says.
     """
 
@@ -56,7 +63,7 @@ class Services:
         *,
         clock: Callable[[], datetime],
         engine: str = "auto",
-        before: Before | None = None,
+        striker: Striker | None = None,
         address: Address | None = None,
     ) -> None:
         self._cache = cache
@@ -64,7 +71,7 @@ class Services:
         self.cluster = Cluster(cache)
         self.engine = resolve(engine)
         self.grafana_token = f"glsa_{secrets.token_urlsafe(24)}"
-        self._before, self._address = before, address
+        self._striker, self._address = striker, address
         self._grafana = GrafanaApi(self.cluster, self.grafana_token)
         self._databases: dict[str, Database] = {}
         self._alerting: dict[str, AlertState] = {}
@@ -118,8 +125,8 @@ class Services:
         """
 
         async def answered(http: web.Request) -> web.StreamResponse:
-            if self._before is not None:
-                await self._before(service, http)
+            if self._striker is not None and (instead := await self._striker.before(service, http)) is not None:
+                return instead
             try:
                 status, headers, body = await self.handle(
                     namespace, service, port_name, http.method, http.raw_path.partition("?")[0], http.query_string,
@@ -130,7 +137,8 @@ class Services:
                 if transport is not None:
                     transport.abort()
                 raise
-            return web.Response(status=status, headers=headers, body=body)
+            answer = web.Response(status=status, headers=headers, body=body)
+            return answer if self._striker is None else await self._striker.after(service, http, answer)
 
         seen: tuple[int | None, bool] = (None, False)
 
