@@ -266,6 +266,10 @@ class ClaimSpec(Part, frozen=True):
 class ClaimStatus(Part, frozen=True):
     phase: str = ""
     capacity: dict[str, str] = {}
+    #: Resizing, FileSystemResizePending, ControllerResizeError, NodeResizeError
+    conditions: list[Condition] = []
+    #: by resource name, like ControllerResizeInfeasible (Kubernetes 1.31)
+    allocated_resource_statuses: dict[str, str] = {}
 
 
 class Claim(KubeObject, frozen=True):

@@ -73,7 +73,7 @@ def _evaluate(snapshot: Snapshot, params: Nodes, now: datetime) -> Verdict:
     every: list[Node] = snapshot.objects("nodes")
     nodes = [node for node in every if not params.role or has_role(node, params.role)]
     noun = params.role + " node" if params.role else "node"
-    ready = [node for node in nodes if _ready(node)]
+    ready = [node for node in nodes if is_ready(node)]
     versions = sorted({node.status.node_info.kubelet_version for node in nodes} - {""})
     facts: dict[str, Any] = {
         "ready": len(ready),
@@ -83,7 +83,7 @@ def _evaluate(snapshot: Snapshot, params: Nodes, now: datetime) -> Verdict:
     }
     more: dict[str, Any] = {"facts": facts, "refs": tuple(ref(node, "nodes") for node in nodes[:10])}
     observed = f"{len(ready)} of {facts['desired']} ready"
-    bad = [node for node in nodes if not _ready(node)]
+    bad = [node for node in nodes if not is_ready(node)]
     if bad:
         return failing("node_not_ready", _not_ready(bad, now), observed, **more)
     if len(nodes) < params.count:
@@ -129,7 +129,8 @@ def _not_ready(bad: Sequence[Node], now: datetime) -> str:
     return f"{first.metadata.name}{others} not ready{start}: {why or 'no reason given'}. Look at its kubelet."
 
 
-def _ready(node: Node) -> bool:
+def is_ready(node: Node) -> bool:
+    """Whether its kubelet says so."""
     found = condition(node.status.conditions, "Ready")
     return found is not None and found.status == "True"
 

@@ -77,17 +77,17 @@ def _rule(items: Sequence[Workload], avoid: Sequence[str]) -> str:
 
 
 def _may_land(spec: PodSpec, avoid: Sequence[str], nodes: Mapping[str, Node]) -> bool:
-    return any(not _excluded(spec, name, nodes.get(name)) for name in avoid)
+    return any(not excluded(spec, name, nodes.get(name)) for name in avoid)
 
 
-def _excluded(spec: PodSpec, name: str, node: Node | None) -> bool:
+def excluded(spec: PodSpec, name: str, node: Node | None) -> bool:
     """Whether the scheduler would not put a pod of this template on the node."""
     labels = {"kubernetes.io/hostname": name, **(node.metadata.labels if node else {})}
     if spec.node_selector and not spec.node_selector.items() <= labels.items():
         return True
     if node is not None and any(
         taint.effect in {"NoSchedule", "NoExecute"}
-        and not _tolerated(spec.tolerations, taint.key, taint.value, taint.effect)
+        and not tolerated(spec.tolerations, taint.key, taint.value, taint.effect)
         for taint in node.spec.taints
     ):
         return True
@@ -133,7 +133,8 @@ def _holds(entry: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     return False
 
 
-def _tolerated(tolerations: Any, key: str, value: str, effect: str) -> bool:
+def tolerated(tolerations: Any, key: str, value: str, effect: str) -> bool:
+    """Whether one of these tolerations (raw) admits a taint."""
     entries = [entry for entry in tolerations if isinstance(entry, dict)] if isinstance(tolerations, list) else []
     for entry in entries:
         if entry.get("effect") not in (None, "", effect):

@@ -3,8 +3,38 @@
 from __future__ import annotations
 
 from deployments.catalogue.action import Action
+from deployments.catalogue.nodes import (
+    classes,
+    cordon,
+    expand,
+    labels,
+    node_states,
+    object_states,
+    storage_states,
+    taints,
+)
 from deployments.catalogue.seen import Predicate
 
-ACTIONS: tuple[Action, ...] = ()
+ACTIONS: tuple[Action, ...] = (
+    cordon.CORDON,
+    cordon.UNCORDON,
+    taints.TAINT,
+    taints.UNTAINT,
+    labels.SET,
+    labels.REMOVE,
+    classes.ACTION,
+    expand.ACTION,
+)
 
-CONDITIONS: dict[str, Predicate] = {}
+CONDITIONS: dict[str, Predicate] = {
+    "node_unschedulable": Predicate(node_states.needs, node_states.unschedulable),
+    "node_schedulable": Predicate(node_states.needs, node_states.schedulable),
+    "node_cordoned": Predicate(node_states.needs, node_states.cordoned),
+    "node_taints": Predicate(node_states.needs, node_states.taints),
+    "one_default_class": Predicate(storage_states.class_needs, storage_states.one_default),
+    "class_not_default": Predicate(storage_states.class_needs, storage_states.not_default),
+    "claim_resized": Predicate(storage_states.claim_needs, storage_states.resized),
+    "label_is": Predicate(object_states.needs, object_states.label_is),
+    "object_applied": Predicate(object_states.needs, object_states.applied),
+    "object_gone": Predicate(object_states.needs, object_states.gone),
+}
