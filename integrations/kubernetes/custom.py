@@ -18,6 +18,7 @@ class HelmSource(Part, frozen=True):
     values: str = ""
     values_object: Any = None
     parameters: Any = None
+    value_files: list[str] | None = None
 
 
 class AppSource(Part, frozen=True):
@@ -25,7 +26,12 @@ class AppSource(Part, frozen=True):
     path: str = ""
     chart: str = ""
     target_revision: str = ""
+    ref: str = ""
     helm: HelmSource | None = None
+    #: kept raw: only whether and how the source is rendered matters
+    directory: Any = None
+    kustomize: Any = None
+    plugin: Any = None
 
 
 class Automated(Part, frozen=True):
@@ -57,12 +63,24 @@ class Destination(Part, frozen=True):
     namespace: str = ""
 
 
+class IgnoreRule(Part, frozen=True):
+    """Differences that Argo CD is told not to see."""
+
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    json_pointers: list[str] = []
+    jq_path_expressions: list[str] = []
+
+
 class AppSpec(Part, frozen=True):
     project: str = ""
     source: AppSource | None = None
     sources: list[AppSource] | None = None
     destination: Destination = Destination()
     sync_policy: SyncPolicy = SyncPolicy()
+    ignore_differences: list[IgnoreRule] = []
 
 
 class SyncStatus(Part, frozen=True):
@@ -134,6 +152,7 @@ class AppStatus(Part, frozen=True):
     resources: list[AppResource] = []
     history: list[HistoryEntry] = []
     reconciled_at: datetime | None = None
+    source_type: str = ""
 
 
 class Application(KubeObject, frozen=True):

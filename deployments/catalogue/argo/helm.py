@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,7 +12,7 @@ from integrations.kubernetes.custom import Application, AppSource
 LIMIT = 512 * 1024
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Refuses aliases: nested ones grow to any size when walked."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -26,7 +26,7 @@ def read_yaml(text: str) -> Any | None:
     if len(text) > LIMIT:
         return None
     try:
-        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
 
@@ -35,6 +35,29 @@ def source_of(app: Application, chart: str = "") -> AppSource | None:
     """The Helm source: of this chart if given, else the first that has a chart."""
     sources = [s for s in (app.spec.source, *(app.spec.sources or [])) if s is not None]
     return next((s for s in sources if s.chart and (not chart or s.chart == chart)), None)
+
+
+class Located(NamedTuple):
+    """The source that sets Helm values: its JSON pointer, and how deep its values stand in a manifest as people write
+    it."""
+
+    source: AppSource
+    pointer: str
+    indent: int
+
+
+def located(app: Application) -> Located | None:
+    """The only Helm source of an Application; None when there is none, or several."""
+    if app.spec.sources:
+        found = [
+            Located(source, f"/spec/sources/{index}", 10)
+            for index, source in enumerate(app.spec.sources)
+            if source.chart or source.helm is not None
+        ]
+        return found[0] if len(found) == 1 else None
+    source = app.spec.source
+    is_helm = source is not None and (bool(source.chart) or source.helm is not None)
+    return Located(source, "/spec/source", 8) if source is not None and is_helm else None
 
 
 def release_of(app: Application, source: AppSource) -> str:

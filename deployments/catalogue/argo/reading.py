@@ -4,30 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from deployments.catalogue.argo.calls import INFO
 from integrations.kubernetes.custom import Application, AppResource, OperationState
+from integrations.kubernetes.parts import Meta
 
 TRACKING = "argocd.argoproj.io/tracking-id"
 #: an operation that has not moved for so long is stuck
 STUCK = timedelta(minutes=15)
 
 
+class Tracking(NamedTuple):
+    """A tracking id, read. All empty when there is none, or when it was copied from another object."""
+
+    app: str = ""
+    app_namespace: str = ""
+    group: str = ""
+    kind: str = ""
+
+
+def tracking_of(metadata: Meta) -> Tracking:
+    """``<app>:<group>/<Kind>:<ns>/<name>`` of an object, if it names this object."""
+    app, _, rest = metadata.annotations.get(TRACKING, "").partition(":")
+    kind, _, where = rest.partition(":")
+    namespace, _, name = where.rpartition("/")
+    if not app or name != metadata.name or metadata.namespace not in ("", namespace):
+        return Tracking()
+    called, app_namespace = instance_of(app)
+    group, _, kind = kind.rpartition("/")
+    return Tracking(called, app_namespace, group, kind)
+
+
+def instance_of(text: str) -> tuple[str, str]:
+    """(name, namespace) of how Argo CD calls an Application: ``<ns>_<name>`` outside its own namespace."""
+    namespace, underscore, name = text.partition("_")
+    return (name, namespace) if underscore else (text, "")
+
+
+def is_called(app: Application, name: str, namespace: str) -> bool:
+    """Whether this is the Application of that name; an empty namespace is Argo CD's own, which nobody knows here."""
+    return app.metadata.name == name and namespace in ("", app.metadata.namespace)
+
+
 def parent_of(app: Application, apps: Iterable[Application]) -> tuple[str, Application | None]:
     """The name of the Application that manages this one (by tracking id or label), and itself if it is there."""
-    tracking = app.metadata.annotations.get(TRACKING, "")
-    name = tracking.partition(":")[0] if ":argoproj.io/Application:" in tracking else ""
-    name = name or app.metadata.labels.get("app.kubernetes.io/instance", "")
-    if not name or name == app.metadata.name:
+    found = tracking_of(app.metadata)
+    name, namespace = found.app, found.app_namespace
+    if found.kind != "Application":
+        name, namespace = instance_of(app.metadata.labels.get("app.kubernetes.io/instance", ""))
+    if not name or is_called(app, name, namespace):
         return "", None
-    return name, next((other for other in apps if other.metadata.name == name), None)
+    return name, next((other for other in apps if is_called(other, name, namespace)), None)
+
+
+def is_automated(app: Application) -> bool:
+    """Whether Argo CD syncs this Application by itself."""
+    automated = app.spec.sync_policy.automated
+    return automated is not None and automated.enabled is not False
 
 
 def heals(app: Application) -> bool:
     """Whether this Application reverts live edits of what it manages."""
     automated = app.spec.sync_policy.automated
-    return automated is not None and automated.enabled is not False and automated.self_heal
+    return is_automated(app) and automated is not None and automated.self_heal
 
 
 def differing(app: Application) -> list[AppResource]:
