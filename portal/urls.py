@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from portal.views import board, deploy, gallery, ops, reports
+from portal.views import board, catalogue, deploy, gallery, ops, reports
 
 handler400 = "portal.views.errors.bad_request"
 handler403 = "portal.views.errors.denied"
@@ -22,7 +22,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("items/<int:pk>/plan/", deploy.plan_item, name="item-plan"),
     path("status/", board.status, name="status"),
     path("search", board.search, name="search"),
-    path("actions/", deploy.actions, name="actions"),
+    path("actions/", catalogue.actions, name="actions"),
+    path("actions/<slug:slug>/", catalogue.action, name="action"),
     path("actions/<slug:slug>/plan/", deploy.plan_action, name="action-plan"),
     path("plans/requests/<str:pk>/", deploy.plan_request, name="plan-request"),
     path("plans/<str:digest>/", deploy.plan, name="plan"),

@@ -19,14 +19,22 @@ structs.prepare(*(action.params for action in _ACTIONS.values()))
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter for a form: ``kind`` is ``text``, ``number`` or ``choice``."""
+    """One parameter for a form: ``kind`` is ``text``, ``long`` (several lines), ``list``, ``number``, ``flag`` or
+    ``choice``; ``about`` is its description, empty when there is none."""
 
     name: str
-    title: str
+    about: str
     kind: str
     default: Any
     required: bool
     choices: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The default as a form or a page shows it."""
+        if isinstance(self.default, tuple | list):
+            return ", ".join(map(str, self.default))
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
 def get(slug: str) -> Action:
@@ -50,7 +58,12 @@ def parse(slug: str, raw: Mapping[str, Any]) -> Params:
     :raises LookupError: no such action. :raises ValueError: one sentence naming the parameter.
     """
     action = get(slug)
-    given = {key: value for key, value in raw.items() if value not in ("", None)}
+    lists = {field.name for field in fields(action) if field.kind == "list"}
+    given = {
+        key: _split(value) if key in lists and isinstance(value, str) else value
+        for key, value in raw.items()
+        if value not in ("", None)
+    }
     try:
         return msgspec.convert(given, action.params, strict=False)
     except msgspec.ValidationError as error:
@@ -64,11 +77,29 @@ def fields(action: Action) -> tuple[Field, ...]:
     return tuple(_field(field, hints[field.name]) for field in msgspec.structs.fields(action.params))
 
 
+def _split(text: str) -> list[str]:
+    """A list typed into one field, between commas or on lines of their own."""
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+#: a text that may be longer than this is typed on several lines
+_LONG = 1000
+
+
 def _field(field: msgspec.structs.FieldInfo, hint: Any) -> Field:
     base, *extras = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
     meta = next((extra for extra in extras if isinstance(extra, msgspec.Meta)), None)
-    title = (meta.description if meta is not None else None) or field.name.replace("_", " ")
+    about = (meta.description if meta is not None else None) or ""
     choices = tuple(map(str, typing.get_args(base))) if typing.get_origin(base) is typing.Literal else ()
-    kind = "choice" if choices else "number" if base is int else "text"
-    required = field.default is msgspec.NODEFAULT
-    return Field(field.name, title, kind, "" if required else field.default, required, choices)
+    required = field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
+    default: Any = "" if field.default is msgspec.NODEFAULT else field.default
+    long = meta is not None and (meta.max_length or 0) > _LONG
+    return Field(field.name, about, _kind(base, choices, long=long), default, required, choices)
+
+
+def _kind(base: Any, choices: tuple[str, ...], *, long: bool) -> str:
+    if choices:
+        return "choice"
+    if typing.get_origin(base) in (tuple, list):
+        return "list"
+    return {bool: "flag", int: "number"}.get(base, "long" if long else "text")

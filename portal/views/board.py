@@ -263,7 +263,7 @@ def _hits(query: str) -> list[dict[str, Any]]:
             "Runs",
             [(reverse("run", args=(r.pk,)), f"Run {r.number}: {r.plan.title}", r.sentence, r.state) for r in runs[:20]],
         ),
-        _group("Actions", [(f"{reverse('actions')}#{a.slug}", a.title, a.summary, "") for a in actions]),
+        _group("Actions", [(reverse("action", args=(a.slug,)), a.title, a.summary, "") for a in actions]),
     ]
 
 

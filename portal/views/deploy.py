@@ -20,11 +20,12 @@ from deployments.engine.document import load
 from deployments.errors import Refusal, TargetBusy
 from deployments.models import Lock, LogLine, Plan, PlanRequest, Run
 from deployments.states import ACTIVE, RequestState, RunState
-from portal.accounts.access import READ, WRITE, lowest, may, member, requires, role
+from portal.accounts.access import WRITE, lowest, may, member, requires, role
 from portal.accounts.roles import Role
 from portal.checklists.models import Item
 from portal.checklists.services import item_of_context, link_run
 from portal.times import second
+from portal.views.catalogue import action_context
 from portal.views.common import PAGE, back, key_of, new_key, older, page_number, see_other
 from portal.views.planview import PlanView, plan_view
 from portal.views.runview import Log, log_view, run_view
@@ -62,9 +63,18 @@ def plan_item(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("deployments.make_plan", WRITE)
 def plan_action(request: HttpRequest, slug: str) -> HttpResponse:
     """The click on an action of the catalogue, with its parameters."""
-    given = {key: request.POST.get(key, "") for key in request.POST if key.startswith("p-")}
-    params = {key.removeprefix("p-"): value for key, value in given.items() if value}
-    return _ask_plan(request, slug, params, "", reverse("actions"))
+    given = {key.removeprefix("p-"): request.POST[key] for key in request.POST if key.startswith("p-")}
+    try:
+        found = registry.get(slug)
+    except LookupError as error:
+        raise Http404(str(error)) from None
+    try:
+        params = {name: value for name, value in given.items() if value}
+        wish = services.request_plan(member(request), slug, params, "", key_of(request))
+    except (Refusal, ValueError) as refusal:
+        shown_again = action_context(found, role(request), given, str(refusal))
+        return render(request, "pages/action.html", shown_again, status=422)
+    return see_other(reverse("plan-request", args=(wish.pk,)))
 
 
 def _ask_plan(request: HttpRequest, slug: str, params: dict[str, str], context: str, home: str) -> HttpResponse:
@@ -325,32 +335,3 @@ def _row(run: Run) -> dict[str, Any]:
         "started_at": run.started_at,
         "elapsed_seconds": (ended - began).total_seconds() if ended else None,
     }
-
-
-# -- the catalogue -------------------------------------------------------------------------------------------------
-
-
-@requires("deployments.view_run", READ)
-def actions(request: HttpRequest) -> HttpResponse:
-    """``/actions/``: what this portal can do."""
-    who = role(request)
-    latest: dict[str, Run] = {}
-    for each in Run.objects.order_by("-requested_at")[:200]:
-        latest.setdefault(each.action, each)
-    shown_actions = [
-        {
-            "slug": action.slug,
-            "title": action.title,
-            "tier": action.tier,
-            "summary": action.summary,
-            "undo": action.undo,
-            "rules": [f"{' '.join(rule.verbs)} {rule.resource}" for rule in action.rules],
-            "fields": registry.fields(action),
-            "allowed": may(who, "deployments.make_plan"),
-            "needs": lowest("deployments.make_plan"),
-            "last_run": latest.get(action.slug),
-            "key": new_key(),
-        }
-        for action in registry.all_actions()
-    ]
-    return render(request, "pages/actions.html", {"actions": shown_actions})

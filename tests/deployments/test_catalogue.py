@@ -173,7 +173,7 @@ def test_numbers_may_come_as_text() -> None:
 def test_every_action_can_be_shown_as_a_form() -> None:
     for action in registry.all_actions():
         for one in registry.fields(action):
-            assert one.title and one.kind in ("text", "number", "choice")
+            assert one.kind in ("text", "long", "list", "number", "flag", "choice")
 
 
 # -- conditions

@@ -33,6 +33,7 @@ def address(name: str) -> str:
     args: dict[str, tuple[Any, ...]] = {
         "phase": (2, "platform-services"),
         "phase-verify": (2, "platform-services"),
+        "action": ("repair-grafana-in-place",),
         "action-plan": ("repair-grafana-in-place",),
         "plan-request": ("0" * 26,),
         "report": (999,),

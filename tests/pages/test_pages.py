@@ -313,3 +313,23 @@ def test_search_finds_items_components_runs_and_actions(client_for: ClientFor) -
         assert f'aria-label="{title}"' in page
     assert "Run 42" in text(client, "/search?q=run+42")
     assert "Nothing is called that" in text(client, "/search?q=zzzz")
+
+
+def test_the_page_of_an_action_fills_its_form_in_from_the_address(client_for: ClientFor) -> None:
+    page = client_for(Role.OPERATOR).get("/actions/rollout-restart/?name=grafana<b>").content.decode()
+    assert 'name="p-name" value="grafana&lt;b&gt;"' in page
+    assert "Guards" in page and "Undo" in page
+
+
+def test_what_was_typed_comes_back_with_the_reason(client_for: ClientFor) -> None:
+    answer = client_for(Role.OPERATOR).post(
+        "/actions/rollout-restart/plan/", {"p-namespace": "ns", "p-hold_seconds": "x"}
+    )
+    assert answer.status_code == 422
+    page = answer.content.decode()
+    assert "No plan was asked for." in page
+    assert 'name="p-namespace" value="ns"' in page
+
+
+def test_an_action_of_the_portal_itself_has_no_page(client_for: ClientFor) -> None:
+    assert client_for(Role.ADMIN).get("/actions/undo-run/").status_code == 404
