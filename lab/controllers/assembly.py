@@ -29,6 +29,7 @@ FOLLOWED = tuple(
             "replicasets.apps",
             "persistentvolumes",
             *DEPLOYED.values(),
+            "podmonitors.monitoring.coreos.com",
             "appprojects.argoproj.io",
             "ipaddresspools.metallb.io",
         )

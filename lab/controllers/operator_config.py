@@ -1,16 +1,34 @@
-"""What the Prometheus operator generates: configuration, rule files, merged receivers. Pure."""
+"""What the Prometheus operator generates: configuration and rule files, from the resources that are selected. Pure.
+
+What cannot be used is left out and told: a :class:`Problem` becomes an Event on the object.
+"""
 
 from __future__ import annotations
 
 import base64
 import gzip
+from typing import NamedTuple
 
 import yaml
 
-from lab.controllers import meta
+from lab.controllers import meta, operator_receivers, operator_rules
 from lab.controllers.client import Object
 from lab.controllers.operator_objects import owned_meta
+from lab.controllers.operator_selection import selected
 from lab.controllers.rights import View
+
+_NO_CONFIG = "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
+
+
+class Problem(NamedTuple):
+    """An object that was selected and cannot be used."""
+
+    obj: Object
+    message: str
+
+
+class BrokenConfig(Exception):  # noqa: N818 - what the operator says of a Secret, not a failure of ours
+    """The base configuration of an Alertmanager resource is none: nothing is generated from it."""
 
 
 def zipped(text: str) -> str:
@@ -18,14 +36,20 @@ def zipped(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
+# -- Prometheus
+
+
 def prometheus_secret(owner: Object, view: View) -> Object:
-    """The generated configuration: intervals, rule files and one job per ServiceMonitor endpoint."""
+    """The generated configuration: intervals, rule files and one job per endpoint of a monitor."""
     spec = owner["spec"]
-    selected = selected_monitors(owner, view)
     jobs = [
-        {"job_name": f"serviceMonitor/{m['metadata']['namespace']}/{m['metadata']['name']}/{index}"}
-        for m in selected
-        for index, _endpoint in enumerate(m["spec"].get("endpoints") or [])
+        {"job_name": f"{pool}/{monitor['metadata']['namespace']}/{monitor['metadata']['name']}/{index}"}
+        for pool, monitors, field in (
+            ("serviceMonitor", selected_monitors(owner, view), "endpoints"),
+            ("podMonitor", selected_pod_monitors(owner, view), "podMetricsEndpoints"),
+        )
+        for monitor in monitors
+        for index, _endpoint in enumerate(monitor["spec"].get(field) or [])
     ]
     config = {
         "global": {
@@ -64,94 +88,93 @@ def additional_scrape_configs(owner: Object, view: View) -> list[Object]:
 
 
 def selected_monitors(owner: Object, view: View) -> list[Object]:
-    """The ServiceMonitors a Prometheus resource selects; no selector selects none."""
-    selector = owner["spec"].get("serviceMonitorSelector")
-    if selector is None:
-        return []
-    found = view.list("servicemonitors.monitoring.coreos.com", None, selector)
-    return sorted(found, key=meta.key_of)
+    """The ServiceMonitors that a Prometheus resource selects."""
+    return selected(owner, view, "servicemonitors.monitoring.coreos.com", "serviceMonitor")
+
+
+def selected_pod_monitors(owner: Object, view: View) -> list[Object]:
+    """The PodMonitors that a Prometheus resource selects."""
+    return selected(owner, view, "podmonitors.monitoring.coreos.com", "podMonitor")
+
+
+def selected_rules(owner: Object, view: View) -> tuple[list[Object], list[Problem]]:
+    """The PrometheusRules that a Prometheus resource selects, and those of them that Prometheus could not load."""
+    usable: list[Object] = []
+    problems: list[Problem] = []
+    for rule in selected(owner, view, "prometheusrules.monitoring.coreos.com", "rule"):
+        why = operator_rules.problem(rule)
+        if why:
+            problems.append(Problem(rule, why))
+        else:
+            usable.append(rule)
+    return usable, problems
 
 
 def rule_files(owner: Object, view: View) -> Object:
     """The ConfigMap with the rules that the Prometheus resource selects."""
-    selector = owner["spec"].get("ruleSelector")
-    rules = [] if selector is None else view.list("prometheusrules.monitoring.coreos.com", None, selector)
     data = {
         f"{rule['metadata']['namespace']}-{rule['metadata']['name']}-{meta.uid(rule)}.yaml": str(
             yaml.dump({"groups": rule["spec"].get("groups") or []}, Dumper=yaml.CSafeDumper, sort_keys=False)
         )
-        for rule in sorted(rules, key=meta.key_of)
+        for rule in selected_rules(owner, view)[0]
     }
     name = f"prometheus-{owner['metadata']['name']}-rulefiles-0"
     labels = {"prometheus-name": owner["metadata"]["name"]}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owned_meta(owner, name, labels), "data": data}
 
 
+# -- Alertmanager
+
+
 def alertmanager_secret(owner: Object, view: View) -> Object:
-    """The generated Alertmanager configuration: the base Secret's, with the selected AlertmanagerConfigs merged in."""
-    namespace, name = meta.key_of(owner)
-    base_name = owner["spec"].get("configSecret") or f"alertmanager-{name}"
-    secret = view.get("secrets", namespace, base_name)
-    raw = ((secret or {}).get("data") or {}).get("alertmanager.yaml")
-    text = base64.b64decode(raw).decode() if raw else "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
-    configs = selected_configs(owner, view)
-    if configs:
-        text = merged_config(text, configs, owner)
+    """The generated Alertmanager configuration. Raises BrokenConfig."""
+    text, _ = alertmanager_config(owner, view)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": owned_meta(owner, f"alertmanager-{name}-generated", {}),
+        "metadata": owned_meta(owner, f"alertmanager-{owner['metadata']['name']}-generated", {}),
         "type": "Opaque",
         "data": {"alertmanager.yaml.gz": zipped(text)},
     }
 
 
-def selected_configs(owner: Object, view: View) -> list[Object]:
-    selector = owner["spec"].get("alertmanagerConfigSelector")
-    if selector is None:
-        return []
-    return sorted(view.list("alertmanagerconfigs.monitoring.coreos.com", None, selector), key=meta.key_of)
-
-
-def merged_config(text: str, configs: list[Object], owner: Object) -> str:
-    """Routes and receivers of AlertmanagerConfigs under the operator's names and matchers."""
-    config = yaml.load(text, Loader=yaml.CSafeLoader)
-    strategy = (owner["spec"].get("alertmanagerConfigMatcherStrategy") or {}).get("type", "OnNamespace")
+def alertmanager_config(owner: Object, view: View) -> tuple[str, list[Problem]]:
+    """The base Secret's configuration with the selected AlertmanagerConfigs before its own routes, and what was left
+    out. Raises BrokenConfig."""
+    text = _base(owner, view)
     routes: list[Object] = []
-    for entry in configs:
-        namespace, name = meta.key_of(entry)
-        prefix = f"{namespace}/{name}/"
-        route = _route(entry["spec"].get("route") or {}, prefix)
-        if strategy == "OnNamespace":
-            route["matchers"] = [f'namespace="{namespace}"', *route.get("matchers", [])]
-        routes.append({**route, "continue": True})
-        for receiver in entry["spec"].get("receivers") or []:
-            kinds: Object = {_snake(k): [{} for _ in v] for k, v in receiver.items() if k.endswith("Configs") and v}
-            config.setdefault("receivers", []).append({"name": prefix + receiver["name"], **kinds})
-    root = config.setdefault("route", {})
+    receivers: list[Object] = []
+    problems: list[Problem] = []
+    for entry in selected(owner, view, "alertmanagerconfigs.monitoring.coreos.com", "alertmanagerConfig"):
+        try:
+            route, made = operator_receivers.rendered(entry, view)
+        except operator_receivers.Unusable as why:
+            problems.append(Problem(entry, str(why)))
+            continue
+        if route is not None:
+            routes.append(operator_receivers.enforced(route, entry, owner))
+            receivers += made
+    config = _loaded(text)
+    if not routes:
+        return text, problems
+    root = config["route"]
     root["routes"] = [*routes, *(root.get("routes") or [])]
-    return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False))
+    config["receivers"] = [*(config.get("receivers") or []), *receivers]
+    return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False)), problems
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+def _base(owner: Object, view: View) -> str:
+    namespace, name = meta.key_of(owner)
+    secret = view.get("secrets", namespace, owner["spec"].get("configSecret") or f"alertmanager-{name}")
+    raw = ((secret or {}).get("data") or {}).get("alertmanager.yaml")
+    return base64.b64decode(raw).decode(errors="replace") if raw else _NO_CONFIG
 
 
-def _route(source: Object, prefix: str) -> Object:
-    route: Object = {}
-    if source.get("receiver"):
-        route["receiver"] = prefix + source["receiver"]
-    for field, name in (
-        ("groupBy", "group_by"),
-        ("groupWait", "group_wait"),
-        ("groupInterval", "group_interval"),
-        ("repeatInterval", "repeat_interval"),
-    ):
-        if source.get(field):
-            route[name] = source[field]
-    matchers = [f'{m["name"]}{m.get("matchType") or "="}"{m.get("value", "")}"' for m in source.get("matchers") or []]
-    if matchers:
-        route["matchers"] = matchers
-    if source.get("routes"):
-        route["routes"] = [_route(entry, prefix) for entry in source["routes"]]
-    return route
+def _loaded(text: str) -> Object:
+    try:
+        config = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise BrokenConfig(f"failed to initialize from secret: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("route"), dict):
+        raise BrokenConfig("failed to initialize from secret: no route provided in config")
+    return config

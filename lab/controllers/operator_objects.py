@@ -79,8 +79,8 @@ def kubelet_endpoints(namespace: str, name: str, nodes: list[Object]) -> Object:
     return result
 
 
-def resource_status(owner: Object, stateful_set: Object | None) -> Object:
-    """The status the operator writes on a Prometheus or Alertmanager resource."""
+def resource_status(owner: Object, stateful_set: Object | None, broken: str = "") -> Object:
+    """The status the operator writes on a Prometheus or Alertmanager resource; `broken` says why it cannot be built."""
     counts = (stateful_set or {}).get("status") or {}
     wanted = int(owner["spec"].get("replicas", 1))
     available = int(counts.get("availableReplicas") or 0)
@@ -88,10 +88,14 @@ def resource_status(owner: Object, stateful_set: Object | None) -> Object:
     conditions = list((owner.get("status") or {}).get("conditions") or [])
     generation = int(owner["metadata"].get("generation") or 1)
     enough = "True" if available >= wanted else "Degraded" if available else "False"
-    for kind, word in (("Available", enough), ("Reconciled", "True")):
+    short = ("NoPodReady", f"{available} of {wanted} pods are ready")
+    for kind, word, why in (
+        ("Available", enough, short),
+        ("Reconciled", "False" if broken else "True", ("ReconciliationFailed", broken)),
+    ):
         new: Object = {"type": kind, "status": word, "observedGeneration": generation}
         if word != "True":
-            new |= {"reason": "NoPodReady", "message": f"{available} of {wanted} pods are ready"}
+            new |= {"reason": why[0], "message": why[1]}
         conditions = meta.set_condition(conditions, new, at)
     return {
         "availableReplicas": available,

@@ -8,7 +8,7 @@ from lab.controllers import operator_objects as objects
 from lab.controllers.client import Object
 from lab.controllers.operator_alertmanager import alertmanager_set
 from lab.controllers.operator_prometheus import prometheus_set
-from lab.controllers.world import Controller, Key, Mapper
+from lab.controllers.world import Controller, Key, Mapper, World
 
 PROMETHEUSES, ALERTMANAGERS = "prometheuses.monitoring.coreos.com", "alertmanagers.monitoring.coreos.com"
 _KUBELET_FLAG = "--kubelet-service="
@@ -17,6 +17,10 @@ _KUBELET_FLAG = "--kubelet-service="
 class PrometheusOperator(Controller):
     agent = "PrometheusOperator"
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._told: set[tuple[str, str]] = set()  # (uid, message) of what has an Event already
+
     def watches(self) -> dict[str, Mapper]:
         everything: Mapper = lambda _obj: self._all()  # noqa: E731 (one mapper for many resources)
         return {
@@ -24,8 +28,10 @@ class PrometheusOperator(Controller):
             ALERTMANAGERS: lambda obj: [("alertmanager", "/".join(meta.key_of(obj)))],
             "statefulsets.apps": everything,
             "servicemonitors.monitoring.coreos.com": everything,
+            "podmonitors.monitoring.coreos.com": everything,
             "prometheusrules.monitoring.coreos.com": everything,
             "alertmanagerconfigs.monitoring.coreos.com": everything,
+            "namespaces": everything,
             "secrets": lambda obj: self._all() if not meta.labels(obj).get("managed-by") else [],
             "nodes": lambda _obj: [("kubelet", "")],
             "pods": lambda pod: [*self._all(), ("kubelet", "")] if _operator_flag(pod) is not None else [],
@@ -56,23 +62,39 @@ class PrometheusOperator(Controller):
         owner = self.cache.get(resource, *key[1].split("/", 1))
         if not owner or meta.deleting(owner):
             return None
+        broken = ""
         if not owner["spec"].get("paused"):
-            await self._bring(kind, owner)
+            try:
+                await self._bring(kind, owner)
+            except config.BrokenConfig as why:
+                broken = str(why)
         name = f"{kind}-{owner['metadata']['name']}"
         stateful_set = self.cache.get("statefulsets.apps", owner["metadata"]["namespace"], name)
-        await self.put_status(resource, owner, objects.resource_status(owner, stateful_set))
+        await self.put_status(resource, owner, objects.resource_status(owner, stateful_set, broken))
         return None
 
     async def _bring(self, kind: str, owner: Object) -> None:
+        """Make everything of a resource what it should be. Raises BrokenConfig, and then nothing is touched."""
         if kind == "prometheus":
+            await self._tell(config.selected_rules(owner, self.cache)[1])
             await self._keep("secrets", config.prometheus_secret(owner, self.cache), "data")
             await self._keep("configmaps", config.rule_files(owner, self.cache), "data")
             stateful_set = prometheus_set(owner)
         else:
+            await self._tell(config.alertmanager_config(owner, self.cache)[1])
             await self._keep("secrets", config.alertmanager_secret(owner, self.cache), "data")
             stateful_set = alertmanager_set(owner)
         await self._keep("services", objects.governing_service(owner, kind), "")
         await self._keep_set(stateful_set)
+
+    async def _tell(self, problems: list[config.Problem]) -> None:
+        """An Event on each object that is left out, once for each reason."""
+        for obj, why in problems:
+            message = f"{obj['kind']} {obj['metadata']['name']} was rejected due to invalid configuration: {why}"
+            if (meta.uid(obj), message) in self._told:
+                continue
+            self._told.add((meta.uid(obj), message))
+            await self.world.recorder.record(self.agent, obj, "InvalidConfiguration", message, warning=True)
 
     async def _keep(self, resource: str, wanted: Object, field: str) -> None:
         known = self.cache.get(resource, *meta.key_of(wanted))

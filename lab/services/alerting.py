@@ -1,19 +1,16 @@
-"""The state of one Alertmanager: alerts it was sent, silences, groups and how often it has notified.
-
-Notifications are counted, not delivered: the lab has nobody to call. Not persistent.
-"""
+"""The state of one Alertmanager: alerts it was sent, silences, what mutes what, and whom it notifies. Not persistent."""
 
 from __future__ import annotations
 
 import uuid
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lab.services.cluster import Obj
+from lab.services.notifying import Counts, Notifying, Told
 from lab.services.promql import Labels, Matcher
-from lab.services.routing import Config, Route
+from lab.services.routing import Config
 from lab.services.rules import fingerprint
 
 Key = tuple[tuple[str, str], ...]
@@ -64,16 +61,6 @@ class Silence:
         return all(each.fits(labels) for each in self.matchers)
 
 
-@dataclass
-class Group:
-    """Alerts of one route and receiver with equal grouping labels."""
-
-    route: Route
-    labels: Labels
-    next_flush: float
-    notified: frozenset[str] = frozenset()
-
-
 class AlertState:
     """See the module. Implements the exporters' `Notifications`."""
 
@@ -81,8 +68,18 @@ class AlertState:
         self.config = config
         self.entries: dict[Key, Entry] = {}
         self.silences_by_id: dict[str, Silence] = {}
-        self.groups: dict[tuple[str, str, Key], Group] = {}
-        self._sent: dict[str, list[float]] = {}
+        self.notifying = Notifying()
+        #: whether the configuration that is there could be loaded; else the last good one is in force
+        self.reloaded = True
+        #: the checksum of the text that was looked at last, good or bad
+        self.seen = -1
+
+    def load(self, config: Config) -> None:
+        """A configuration that could be read. Groups begin anew when it is another one."""
+        self.reloaded = True
+        if config != self.config:
+            self.config = config
+            self.notifying.forget()
 
     # -- what comes in
 
@@ -124,54 +121,17 @@ class AlertState:
                 for rule in self.config.inhibitions
                 if source is not entry and rule.mutes(source.labels, entry.labels)
             ]
-        self._flush(self._grouped(current), now)
+        self.notifying.flush(self.config, [(_told(entry), entry.received_at) for entry in current], now)
 
     def current(self, now: float) -> list[Entry]:
         return [entry for entry in self.entries.values() if entry.ends_at > now]
 
-    def _grouped(self, current: list[Entry]) -> dict[tuple[str, str, Key], set[str]]:
-        members: dict[tuple[str, str, Key], set[str]] = {}
-        for entry in current:
-            for route in self.config.route.matched(entry.labels):
-                labels = route.group_of(entry.labels)
-                key = (route.path, route.receiver, tuple(sorted(labels.items())))
-                first = entry.received_at + route.group_wait
-                self.groups.setdefault(key, Group(route, labels, first))
-                if entry.state == "active":
-                    members.setdefault(key, set()).add(entry.fingerprint)
-        return members
-
-    def _flush(self, members: dict[tuple[str, str, Key], set[str]], now: float) -> None:
-        for key, group in list(self.groups.items()):
-            firing = frozenset(members.get(key, ()))
-            if now >= group.next_flush:
-                if firing != group.notified and (firing or group.notified):
-                    self._notify(group.route.receiver, group.next_flush)
-                    group.notified = firing
-                periods = int((now - group.next_flush) / group.route.group_interval) + 1
-                group.next_flush += periods * group.route.group_interval
-            if not firing and not group.notified and not self._has_entries(key):
-                del self.groups[key]
-
-    def _has_entries(self, key: tuple[str, str, Key]) -> bool:
-        labels = dict(key[2])
-        return any(labels.items() <= entry.labels.items() for entry in self.entries.values())
-
-    def _notify(self, receiver: str, moment: float) -> None:
-        for integration in self.config.receivers.get(receiver, ()):
-            self._sent.setdefault(integration, []).append(moment)
-
     # -- what the exporter asks
 
-    def sent(self, integration: str) -> tuple[float, ...]:
-        return tuple(sorted(self._sent.get(integration, ())))
-
-    def failed(self, _integration: str) -> tuple[float, ...]:
-        return ()
-
-    def integrations(self) -> list[str]:
-        # a fresh Alertmanager exports the counters of every integration it knows
-        return sorted({"email", "slack", "webhook", "pagerduty", "opsgenie", *self._sent})
+    def counts(self) -> dict[str, Counts]:
+        """By integration. A fresh Alertmanager exports the counters of every integration it knows."""
+        fresh = {name: Counts() for name in ("email", "opsgenie", "pagerduty", "slack", "webhook")}
+        return fresh | self.notifying.counts
 
     def active(self) -> int:
         return sum(entry.state == "active" for entry in self.entries.values())
@@ -180,7 +140,14 @@ class AlertState:
         return len(self.silences_by_id)
 
     def config_hash(self) -> float:
-        return float(zlib.crc32(self.config.text.encode()))
+        return float(self.config.digest)
+
+
+def _told(entry: Entry) -> Told:
+    return Told(
+        entry.fingerprint, entry.labels, entry.annotations, entry.starts_at, entry.ends_at, entry.generator,
+        muted=entry.state != "active",
+    )  # fmt: skip
 
 
 def new_silence(

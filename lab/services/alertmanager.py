@@ -16,6 +16,7 @@ from lab.services.routing import parse_matcher
 
 _RESOLVE_TIMEOUT = 300.0
 _NO_END = -62135596800.0  # year 1, how Go writes a time that was not given
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FLAGS = ("active", "silenced", "inhibited", "unprocessed")
 
 
@@ -210,6 +211,9 @@ class AlertmanagerApi:
         return answer({"silenceID": silence.id})
 
     def _silence(self, method: str, identity: str) -> Answer:
+        if not _UUID.fullmatch(identity):
+            message = f'silenceID in path must be of type uuid: "{identity}"'
+            return answer({"code": 601, "message": message}, 422)
         silence = self.state.silences_by_id.get(identity)
         if silence is None:
             return answer("silence not found", 404)
@@ -218,16 +222,10 @@ class AlertmanagerApi:
         if method != "DELETE":
             return answer({"code": 405, "message": "method not allowed"}, 405)
         now = self._clock()
-        if silence.state(now) == "expired":
-            return answer("silence already expired", 500)
-        silence.ends_at = silence.updated_at = now
+        if silence.state(now) != "expired":
+            silence.ends_at = silence.updated_at = now
         self.state.tick(now)
         return Answer(200, {"Content-Type": "application/json"}, b"")
-
-
-def _shown_matcher(one: Matcher) -> Obj:
-    equal, regex = one.op in ("=", "=~"), one.op in ("=~", "!~")
-    return {"isEqual": equal, "isRegex": regex, "name": one.name, "value": one.value}
 
 
 def _same(wanted: Matcher, own: Matcher) -> bool:

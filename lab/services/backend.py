@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import secrets
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
@@ -23,6 +25,7 @@ from lab.controllers.rights import View
 from lab.services.alerting import AlertState, Entry
 from lab.services.alertmanager import AlertmanagerApi
 from lab.services.cluster import ALERTMANAGERS, PROMETHEUSES, SECRETS, Backend, Cluster, Obj
+from lab.services.couriers import Courier, deliver
 from lab.services.database import Database
 from lab.services.debian import SCRAPE_SECONDS, DebianPair, resolve
 from lab.services.debian_config import World
@@ -31,6 +34,7 @@ from lab.services.exporters.text import written
 from lab.services.grafana import GrafanaApi
 from lab.services.http import Answer, Request, text
 from lab.services.listener import Listener
+from lab.services.notifying import Delivery
 from lab.services.prometheus import PrometheusApi, unpacked
 from lab.services.routing import ConfigError, load
 from lab.services.rules import document as rule_document
@@ -38,7 +42,10 @@ from lab.services.targets import Target
 
 _SEND_ALERTS_FOR = 240.0  # seconds: how long a sent alert lasts when it is not sent again
 PASSED = ("prometheus", "alertmanager")  # containers whose whole answer comes from Debian's programs
+_BEAT_SECONDS = 0.5
 _NO_CONFIG = "route: {receiver: 'null'}\nreceivers: [{name: 'null'}]\n"
+
+log = logging.getLogger("lab.services")
 
 
 class Striker(Protocol):
@@ -54,7 +61,7 @@ class Services:
 
     `clock` gives the time as datetime; `engine` is `auto` (Debian's Prometheus when it is on PATH), `debian` or
     `embedded`. `striker` may delay, refuse or spoil what own listeners answer.
-    Own listeners bind and call themselves as `address` says.
+    Own listeners bind and call themselves as `address` says. `courier` delivers what the embedded Alertmanager sends.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Services:
         engine: str = "auto",
         striker: Striker | None = None,
         address: Address | None = None,
+        courier: Courier = deliver,
     ) -> None:
         self._cache = cache
         self._now: Callable[[], float] = lambda: clock().timestamp()
@@ -75,6 +83,9 @@ class Services:
         self._grafana = GrafanaApi(self.cluster, self.grafana_token)
         self._databases: dict[str, Database] = {}
         self._alerting: dict[str, AlertState] = {}
+        self._courier = courier
+        self._beat: asyncio.Task[None] | None = None
+        self._on_their_way: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
         self._pair: DebianPair | None = None
         self._looked_at: int | None = None
@@ -97,6 +108,7 @@ class Services:
         backends = self.cluster.backends(namespace, service, port)
         if not backends:
             raise ConnectionRefusedError(f"no pod listens behind {namespace}/{service}:{port}")
+        self._begin_beating()
         lower = {name.lower(): value for name, value in headers.items()}
         return await self._answer(Request(method, path or "/", query, lower, body), backends[0])
 
@@ -156,6 +168,10 @@ class Services:
 
     async def stop(self) -> None:
         """Close the listeners and end the programs that were started."""
+        ending = [*self._on_their_way, *([self._beat] if self._beat is not None else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         if self._pair is not None:
             await self._pair.stop()
@@ -269,16 +285,18 @@ class Services:
         """The state of an Alertmanager resource, with the configuration that its Secret holds now."""
         key = "/".join(meta.key_of(manager))
         known = self._alerting.get(key)
-        try:
-            config = load(self._config_text(manager))
-        except ConfigError:
-            # as in life: a broken configuration is not loaded, the last good one stays
-            config = known.config if known else load(_NO_CONFIG)
+        text_ = self._config_text(manager)
         if known is None:
-            known = self._alerting[key] = AlertState(config)
-        elif known.config.text != config.text:
-            known.config = config
-            known.groups.clear()
+            known = self._alerting[key] = AlertState(load(_NO_CONFIG))
+        if zlib.crc32(text_.encode()) == known.seen:
+            return known
+        known.seen = zlib.crc32(text_.encode())
+        try:
+            known.load(load(text_))
+        except ConfigError as why:
+            # as in life: a broken configuration is not loaded, the last good one stays
+            known.reloaded = False
+            log.info("Alertmanager keeps its configuration: %s", why)
         return known
 
     def _config_text(self, manager: Obj) -> str:
@@ -291,6 +309,39 @@ class Services:
         given = self.cluster.get(SECRETS, namespace, str(manager["spec"].get("configSecret") or f"alertmanager-{name}"))
         raw = ((given or {}).get("data") or {}).get("alertmanager.yaml", "")
         return base64.b64decode(raw).decode(errors="replace") or _NO_CONFIG
+
+    # -- what the embedded Alertmanager sends
+
+    def _begin_beating(self) -> None:
+        """From the first question on, notifications go out in time, also while nobody asks."""
+        if self._beat is None or self._beat.done():
+            self._beat = asyncio.create_task(self._beating(), name="alertmanager")
+
+    async def _beating(self) -> None:
+        while True:
+            self._on_their_way |= self.send_due()
+            self._on_their_way = {task for task in self._on_their_way if not task.done()}
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def send_due(self) -> set[asyncio.Task[None]]:
+        """Begin every delivery that is due; the tasks end when the receivers have answered."""
+        if self._debian() is not None:
+            return set()
+        begun: set[asyncio.Task[None]] = set()
+        for state in self._alerting.values():
+            state.tick(self._now())
+            for delivery in state.notifying.due(self._now()):
+                delivery.on_its_way = True
+                begun.add(asyncio.create_task(self._carry(state, delivery)))
+        return begun
+
+    async def _carry(self, state: AlertState, delivery: Delivery) -> None:
+        try:
+            outcome = await self._courier(delivery, state.config.options)
+        except asyncio.CancelledError:
+            delivery.on_its_way = False
+            raise
+        state.notifying.answered(delivery, self._now(), delivered=outcome.delivered, retry=outcome.retry)
 
     # -- /metrics of anything
 

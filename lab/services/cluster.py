@@ -21,6 +21,7 @@ ENDPOINTS = "endpoints"
 PROMETHEUSES = "prometheuses.monitoring.coreos.com"
 ALERTMANAGERS = "alertmanagers.monitoring.coreos.com"
 MONITORS = "servicemonitors.monitoring.coreos.com"
+POD_MONITORS = "podmonitors.monitoring.coreos.com"
 RULES = "prometheusrules.monitoring.coreos.com"
 APPLICATIONS = "applications.argoproj.io"
 # What a cache must follow for the services to be complete.
@@ -49,6 +50,7 @@ RESOURCES = (
     PROMETHEUSES,
     ALERTMANAGERS,
     MONITORS,
+    POD_MONITORS,
     RULES,
     APPLICATIONS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,14 @@ from lab.services.promql import Labels, Matcher, PromQLError, duration, matcher
 _SECRET_KEY = re.compile(
     r"(password|secret|token|api_url|api_key|service_key|routing_key|credentials|auth_identity)$|_file$"
 )
+# Alertmanager's docs, receiver integrations: who is told of resolved alerts when `send_resolved` is left out
+_RESOLVED_TOO = ("webhook", "pagerduty", "opsgenie", "pushover", "victorops", "webex")
+# without these (in the channel, or under another name in `global`) the configuration is not loaded
+_NEEDED = {
+    "webhook": (("url", ""),),
+    "slack": (("api_url", "slack_api_url"),),
+    "email": (("to", ""), ("from", "smtp_from"), ("smarthost", "smtp_smarthost")),
+}
 _MATCHER = re.compile(r'^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^"]*?)\s*$')
 
 
@@ -31,6 +40,7 @@ class Route:
     group_by: tuple[str, ...]
     group_wait: float
     group_interval: float
+    repeat_interval: float
     goes_on: bool
     path: str
     children: tuple[Route, ...] = ()
@@ -73,13 +83,27 @@ class Inhibition:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """One way of a receiver to tell somebody: `webhook`, `slack`, `email` … with its settings, secrets and all."""
+
+    kind: str
+    settings: Obj = field(repr=False)
+
+    @property
+    def sends_resolved(self) -> bool:
+        return bool(self.settings.get("send_resolved", self.kind in _RESOLVED_TOO))
+
+
+@dataclass(frozen=True)
 class Config:
-    """A loaded configuration."""
+    """A loaded configuration. `text` shows no secret; `options` is its `global` part, `digest` tells two apart."""
 
     text: str
     route: Route
-    receivers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    digest: int = 0
+    receivers: dict[str, tuple[Channel, ...]] = field(default_factory=dict)
     inhibitions: tuple[Inhibition, ...] = ()
+    options: Obj = field(default_factory=dict, repr=False)
 
 
 def load(text: str) -> Config:
@@ -91,18 +115,35 @@ def load(text: str) -> Config:
     if not isinstance(source, dict) or not isinstance(source.get("route"), dict):
         raise ConfigError("no route provided in config")
     try:
-        receivers = {str(each["name"]): _integrations(each) for each in source.get("receivers") or []}
+        options = source.get("global") or {}
+        receivers = {str(each["name"]): _channels(each, options) for each in source.get("receivers") or []}
         route = _route(source["route"], None, "{}")
         inhibitions = tuple(_inhibition(rule) for rule in source.get("inhibit_rules") or [])
     except (PromQLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}") from error
-    return Config(_masked_text(source), route, receivers, inhibitions)
+    known = set(receivers)
+    for missing in sorted(_named(route) - known):
+        raise ConfigError(f'undefined receiver "{missing}" used in route')
+    return Config(_masked_text(source), route, zlib.crc32(text.encode()), receivers, inhibitions, options)
 
 
-def _integrations(receiver: Obj) -> tuple[str, ...]:
-    """`webhook`, `slack`, ... once for each configured channel."""
-    channels = {key.removesuffix("_configs"): value for key, value in receiver.items() if key.endswith("_configs")}
-    return tuple(name for name, configs in channels.items() for _ in configs or [])
+def _named(route: Route) -> set[str]:
+    return {route.receiver}.union(*(_named(child) for child in route.children))
+
+
+def _channels(receiver: Obj, options: Obj) -> tuple[Channel, ...]:
+    """The channels of a receiver. Raises ConfigError for one that Alertmanager would not load."""
+    found = [
+        Channel(key.removesuffix("_configs"), config or {})
+        for key, configs in receiver.items()
+        if key.endswith("_configs")
+        for config in configs or []
+    ]
+    for channel in found:
+        for wanted, fallback in _NEEDED.get(channel.kind, ()):
+            if not (channel.settings.get(wanted) or channel.settings.get(f"{wanted}_file") or options.get(fallback)):
+                raise ConfigError(f"no {wanted} set for {channel.kind} of receiver {receiver['name']}")
+    return tuple(found)
 
 
 def _masked_text(source: Obj) -> str:
@@ -129,6 +170,7 @@ def _route(source: Obj, parent: Route | None, path: str) -> Route:
         group_by=tuple(source["group_by"]) if "group_by" in source else (parent.group_by if parent else ()),
         group_wait=_seconds(source, "group_wait", parent.group_wait if parent else 30.0),
         group_interval=_seconds(source, "group_interval", parent.group_interval if parent else 300.0),
+        repeat_interval=_seconds(source, "repeat_interval", parent.repeat_interval if parent else 14_400.0),
         goes_on=bool(source.get("continue")),
         path=below,
     )

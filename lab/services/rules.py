@@ -145,14 +145,16 @@ class Evaluator:
         self._active: dict[tuple[str, str, int, Key], float] = {}
 
     def run(self, groups: list[Group], source: Source, now: float, epoch: float) -> list[Alert]:
-        """Evaluate every alerting rule; fills in the rules' alerts and errors. `epoch` bounds the look back."""
+        """Evaluate every rule; fills in the rules' alerts and errors. `epoch` bounds the look back."""
         alerts: list[Alert] = []
         seen: set[tuple[str, str, int, Key]] = set()
         for group in groups:
             for index, rule in enumerate(group.rules):
-                if not rule.alerting or rule.node is None:
+                if rule.node is None:
                     continue
                 vector = _vector(rule, source, now)
+                if not rule.alerting:
+                    continue
                 past = _Past(rule, source)
                 rule.alerts = []
                 for labels, value in vector:

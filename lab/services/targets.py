@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lab.controllers import meta
-from lab.controllers.operator_config import additional_scrape_configs, selected_monitors
+from lab.controllers.operator_config import additional_scrape_configs, selected_monitors, selected_pod_monitors
 from lab.services.cluster import ENDPOINTS, NODES, PODS, SERVICES, Cluster, Obj, container_status, node_ready, seconds
 from lab.services.promql import Labels, duration
 
@@ -48,6 +48,9 @@ def discover(owner: Obj, cluster: Cluster) -> list[Target]:
     for monitor in selected_monitors(owner, cluster):
         for index, endpoint in enumerate(monitor["spec"].get("endpoints") or []):
             found += _monitored(owner, monitor, index, endpoint, cluster)
+    for monitor in selected_pod_monitors(owner, cluster):
+        for index, endpoint in enumerate(monitor["spec"].get("podMetricsEndpoints") or []):
+            found += _of_pods(owner, monitor, index, endpoint, cluster)
     for config in additional_scrape_configs(owner, cluster):
         found += _static(owner, config, cluster)
     return found
@@ -56,11 +59,52 @@ def discover(owner: Obj, cluster: Cluster) -> list[Target]:
 def _monitored(owner: Obj, monitor: Obj, index: int, endpoint: Obj, cluster: Cluster) -> Iterator[Target]:
     namespace, name = meta.key_of(monitor)
     pool = f"serviceMonitor/{namespace}/{name}/{index}"
-    wanted = monitor["spec"].get("namespaceSelector") or {}
-    namespaces: list[str | None] = [None] if wanted.get("any") else list(wanted.get("matchNames") or [namespace])
-    for where in namespaces:
+    for where in _where(monitor):
         for service in cluster.list(SERVICES, where, monitor["spec"].get("selector") or {}):
             yield from _of_service(owner, monitor, pool, endpoint, service, cluster)
+
+
+def _where(monitor: Obj) -> list[str | None]:
+    """The namespaces that a monitor looks into; None for all of them."""
+    wanted = monitor["spec"].get("namespaceSelector") or {}
+    own = monitor["metadata"]["namespace"]
+    return [None] if wanted.get("any") else list(wanted.get("matchNames") or [own])
+
+
+def _of_pods(owner: Obj, monitor: Obj, index: int, endpoint: Obj, cluster: Cluster) -> Iterator[Target]:
+    """A PodMonitor's endpoint: every pod that matches and has a container port of that name."""
+    namespace, name = meta.key_of(monitor)
+    scheme, path = str(endpoint.get("scheme") or "http"), str(endpoint.get("path") or "/metrics")
+    interval = duration(str(endpoint.get("interval") or owner["spec"].get("scrapeInterval") or "30s"))
+    timeout = min(duration(str(endpoint.get("scrapeTimeout") or "10s")), interval)
+    for where in _where(monitor):
+        for pod in cluster.list(PODS, where, monitor["spec"].get("selector") or {}):
+            address = (pod.get("status") or {}).get("podIP")
+            ports = [
+                (str(container["name"]), port)
+                for container in pod["spec"].get("containers") or []
+                for port in container.get("ports") or []
+                if port.get("name") == endpoint.get("port")
+            ]
+            if not address or not ports or meta.pod_finished(pod):
+                continue
+            container_name, port = ports[0]
+            instance = f"{address}:{port['containerPort']}"
+            labels = {
+                "job": f"{namespace}/{name}",
+                "instance": instance,
+                "namespace": pod["metadata"]["namespace"],
+                "pod": pod["metadata"]["name"],
+                "container": container_name,
+                "endpoint": str(endpoint.get("port") or ""),
+            }
+            labels = _relabelled(labels, endpoint, path)
+            node = cluster.get(NODES, None, str(pod["spec"].get("nodeName")))
+            error, since = _reachable(f"{scheme}://{instance}{path}", instance, pod, container_name, node)
+            yield Target(
+                f"podMonitor/{namespace}/{name}/{index}", labels, scheme, instance, path, interval, timeout,
+                bool(endpoint.get("honorLabels")), error, since, pod, container_name, node,
+            )  # fmt: skip
 
 
 def _of_service(owner: Obj, monitor: Obj, pool: str, endpoint: Obj, service: Obj, cluster: Cluster) -> Iterator[Target]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lab.controllers.kubelet.behaviour import split_image
@@ -11,14 +12,28 @@ from lab.services.curves import Counter, Steps, Wave
 from lab.services.exporters.sample import Samples, gauge
 
 
+class Moments(Protocol):
+    """When something was counted, of one integration."""
+
+    @property
+    def sent(self) -> Sequence[float]: ...
+
+    @property
+    def failed(self) -> Sequence[float]: ...
+
+    @property
+    def requests(self) -> Sequence[float]: ...
+
+    @property
+    def requests_failed(self) -> Sequence[float]: ...
+
+
 class Notifications(Protocol):
-    """What the lab's Alertmanager counts: moments of notifications by integration, and of those that failed."""
+    """What the lab's Alertmanager says of itself."""
 
-    def sent(self, integration: str) -> tuple[float, ...]: ...
+    reloaded: bool
 
-    def failed(self, integration: str) -> tuple[float, ...]: ...
-
-    def integrations(self) -> list[str]: ...
+    def counts(self) -> Mapping[str, Moments]: ...
 
     def active(self) -> int: ...
 
@@ -91,15 +106,20 @@ def alertmanager(pod: Obj, owner: Obj | None, notifications: Notifications) -> S
     began = _started(pod, "alertmanager")
     version = str((owner or {}).get("spec", {}).get("version") or "").removeprefix("v")
     yield gauge("alertmanager_build_info", 1, began, version=version)
-    yield gauge("alertmanager_config_last_reload_successful", 1, began)
+    yield gauge("alertmanager_config_last_reload_successful", notifications.reloaded, began)
     yield gauge("alertmanager_config_last_reload_success_timestamp_seconds", began or 0.0, began)
     yield gauge("alertmanager_config_hash", notifications.config_hash())
     yield gauge("alertmanager_alerts", notifications.active(), state="active")
     yield gauge("alertmanager_silences", notifications.silences(), state="active")
-    for integration in notifications.integrations():
-        sent, failed = notifications.sent(integration), notifications.failed(integration)
-        yield gauge("alertmanager_notifications_total", Steps(sent), began, integration=integration)
-        yield gauge("alertmanager_notifications_failed_total", Steps(failed), began, integration=integration)
+    for integration, counts in sorted(notifications.counts().items()):
+        for name, moments in (
+            ("notifications_total", counts.sent),
+            ("notifications_failed_total", counts.failed),
+            ("notification_requests_total", counts.requests),
+            ("notification_requests_failed_total", counts.requests_failed),
+        ):
+            curve = Steps(tuple(sorted(moments)))
+            yield gauge(f"alertmanager_{name}", curve, began, integration=integration)
 
 
 def argocd_controller(cluster: Cluster) -> Samples:

@@ -50,11 +50,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Selector:
-    """An instant vector selector; `offset` in seconds."""
+    """An instant vector selector; `offset` in seconds, `at` the Unix time of an `@` modifier."""
 
     name: str
     matchers: tuple[Matcher, ...]
     offset: float = 0.0
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Range:
     seconds: float
     step: float = 0.0
     offset: float = 0.0
+    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,21 @@ class Negation:
 
 
 Node = Number | Text | Selector | Range | Call | Aggregate | Binary | Negation
+
+
+def calls(node: Node) -> set[str]:
+    """The names of all functions that an expression calls."""
+    found: set[str] = set()
+    waiting: list[Node] = [node]
+    while waiting:
+        match waiting.pop():
+            case Call(function, args):
+                found.add(function)
+                waiting += args
+            case Range(inner) | Negation(inner):
+                waiting.append(inner)
+            case Aggregate(_, inner, _, _, parameter):
+                waiting += [inner, *([parameter] if parameter is not None else [])]
+            case Binary(_, left, right):
+                waiting += [left, right]
+    return found

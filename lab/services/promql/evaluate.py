@@ -61,7 +61,7 @@ class Moment:
             case Text():
                 return node.value
             case Selector():
-                return self.source.instant(node.name, node.matchers, self.time - node.offset)
+                return self.source.instant(node.name, node.matchers, self._then(node) - node.offset)
             case Negation():
                 inner = self.value(node.inner)
                 if isinstance(inner, list):
@@ -76,6 +76,9 @@ class Moment:
             case Range():
                 raise PromQLError("invalid expression type range vector, must be Scalar or instant Vector")
 
+    def _then(self, node: Selector | Range) -> float:
+        return self.time if node.at is None else node.at
+
     def vector(self, node: Node) -> Vector:
         found = self.value(node)
         if not isinstance(found, list):
@@ -89,7 +92,7 @@ class Moment:
         """The samples of a range, its start and its end."""
         if not isinstance(node, Range):
             raise PromQLError("parse error: expected type range vector")
-        end = self.time - node.offset
+        end = self._then(node) - node.offset
         if isinstance(node.inner, Selector) and not node.step:
             end -= node.inner.offset
             start = end - node.seconds

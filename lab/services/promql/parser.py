@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 from lab.services.promql.ast import (
@@ -286,7 +287,8 @@ class _Parser:
                 self._at += 1
                 node = self._offset(node)
             elif self._is("@"):
-                raise PromQLError("the @ modifier is not supported by the lab's embedded Prometheus")
+                self._at += 1
+                node = self._moment(node)
             else:
                 return node
 
@@ -311,11 +313,21 @@ class _Parser:
             self._at += 1
             sign = -1.0
         seconds = sign * self._duration()
-        if isinstance(node, Selector):
-            return Selector(node.name, node.matchers, seconds)
-        if isinstance(node, Range):
-            return Range(node.inner, node.seconds, node.step, seconds)
-        raise PromQLError("parse error: offset modifier must be preceded by an instant or range selector")
+        if not isinstance(node, Selector | Range):
+            raise PromQLError("parse error: offset modifier must be preceded by an instant or range selector")
+        return replace(node, offset=seconds)
+
+    def _moment(self, node: Node) -> Node:
+        """`@ 1609746000`; of `@ start()` and `@ end()` a portal has no use."""
+        sign = 1.0
+        if self._is("-", "+"):
+            sign = -1.0 if self._next().text == "-" else 1.0
+        token = self._next()
+        if token.kind != "number":
+            raise PromQLError(f"1:{token.at + 1}: parse error: unexpected {token.text!r} in @, expected timestamp")
+        if not isinstance(node, Selector | Range):
+            raise PromQLError("parse error: @ modifier must be preceded by an instant or range selector")
+        return replace(node, at=sign * float(token.text))
 
     def _duration(self) -> float:
         token = self._next()

@@ -17,6 +17,8 @@ from lab.plain import copied
 from lab.scenarios.builder import key_for
 from lab.scenarios.world import build
 from lab.services import Services
+from lab.services.couriers import Outcome
+from lab.services.notifying import Delivery
 
 NOW = datetime(2025, 11, 23, 13, 52, tzinfo=UTC)
 MONITORING = "platform-monitoring"
@@ -74,7 +76,24 @@ class Desk:
     def __init__(self, scenario: str, engine: str = "embedded") -> None:
         self.now = NOW
         self.store = Store(world(scenario))
-        self.services = Services(self.store, clock=lambda: self.now, engine=engine)
+        self.services = Services(self.store, clock=lambda: self.now, engine=engine, courier=self._carry)
+        #: what Alertmanager had delivered, and how the next ones go
+        self.delivered: list[Delivery] = []
+        self.outcome = Outcome(delivered=True)
+
+    async def _carry(self, delivery: Delivery, _options: Any) -> Outcome:
+        self.delivered.append(delivery)
+        return self.outcome
+
+    def send(self) -> int:
+        """Let Alertmanager deliver what is due; how many tries that were."""
+
+        async def now() -> int:
+            tasks = self.services.send_due()
+            await asyncio.gather(*tasks)
+            return len(tasks)
+
+        return asyncio.run(now())
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

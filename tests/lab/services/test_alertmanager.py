@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from lab.services.couriers import Outcome
 from lab.services.routing import ConfigError, load, parse_matcher
 from tests.lab.services.conftest import MONITORING, Desk
 
@@ -89,6 +90,8 @@ def test_a_silence_mutes_what_matches_until_it_is_deleted(broken: Desk) -> None:
     assert ask(broken, "DELETE", f"silence/{made['silenceID']}")[0] == 200
     assert ask(broken, "GET", f"silence/{made['silenceID']}")[1]["status"]["state"] == "expired"
     assert len(names(broken, "alerts?silenced=false")) == 3
+    assert ask(broken, "DELETE", f"silence/{made['silenceID']}")[0] == 200
+    assert ask(broken, "DELETE", "silence/no-uuid")[0] == 422
 
 
 def test_a_test_alert_goes_to_its_receiver_and_is_counted(healthy: Desk) -> None:
@@ -101,10 +104,132 @@ def test_a_test_alert_goes_to_its_receiver_and_is_counted(healthy: Desk) -> None
     (alert,) = ask(healthy, "GET", "alerts?active=true&filter=" + quote('portal_test="true"'))[1]
     assert alert["receivers"] == [{"name": "ops"}]
     healthy.later(5)
-    metrics = healthy.ask("alertmanager", "GET", "/metrics")[1]
-    assert 'alertmanager_notifications_total{integration="webhook"} 1' in metrics
-    assert 'alertmanager_notifications_failed_total{integration="webhook"} 0' in metrics
+    assert healthy.send() == 1
+    assert [each.channel.kind for each in healthy.delivered] == ["webhook"]
+    assert [told.labels["run"] for told in healthy.delivered[0].firing] == ["1"]
+    assert counted(healthy) == {"sent": 1, "failed": 0, "requests": 1, "requests_failed": 0}
     assert healthy.value(counter) == 1
+    assert healthy.send() == 0
+
+
+def counted(desk: Desk, integration: str = "webhook") -> dict[str, int]:
+    """The counters of an integration, as Alertmanager's own /metrics says."""
+    metrics = desk.ask("alertmanager", "GET", "/metrics")[1]
+    names = {
+        "sent": "notifications_total",
+        "failed": "notifications_failed_total",
+        "requests": "notification_requests_total",
+        "requests_failed": "notification_requests_failed_total",
+    }
+    found = {}
+    for key, name in names.items():
+        start = f'alertmanager_{name}{{integration="{integration}"}} '
+        (line,) = [line for line in metrics.splitlines() if line.startswith(start)]
+        found[key] = int(float(line.removeprefix(start)))
+    return found
+
+
+def post(desk: Desk, run: str, seconds: float = 300, **labels: str) -> None:
+    body = {"alertname": "PortalTest", "portal_test": "true", "run": run, **labels}
+    ends = (desk.now + timedelta(seconds=seconds)).isoformat()
+    assert ask(desk, "POST", "alerts", [{"labels": body, "endsAt": ends}])[0] == 200
+
+
+def test_a_receiver_that_does_not_answer_is_tried_again_and_counted_as_failed_when_its_time_is_over(
+    healthy: Desk,
+) -> None:
+    configure(healthy, {**OPS, "route": {**OPS["route"], "group_interval": "20s"}})
+    healthy.outcome = Outcome(delivered=False, retry=True)
+    post(healthy, "1")
+    healthy.later(2)
+    assert healthy.send() == 1
+    # at this moment "one more notification, none failed" would be taken for success
+    assert counted(healthy) == {"sent": 1, "failed": 0, "requests": 1, "requests_failed": 1}
+    assert healthy.send() == 0
+    healthy.later(1)
+    assert healthy.send() == 1
+    for _ in range(30):
+        healthy.later(1)
+        healthy.send()
+    after = counted(healthy)
+    assert (after["sent"], after["failed"]) == (2, 1)
+    assert after["requests"] == after["requests_failed"] > 3
+    healthy.outcome = Outcome(delivered=True)
+    healthy.later(15)
+    healthy.send()
+    assert counted(healthy)["requests"] - counted(healthy)["requests_failed"] == 1
+
+
+def test_a_receiver_that_refuses_is_not_tried_again_until_the_next_interval(healthy: Desk) -> None:
+    configure(healthy, OPS)
+    healthy.outcome = Outcome(delivered=False)
+    post(healthy, "1")
+    healthy.later(2)
+    assert healthy.send() == 1
+    assert counted(healthy) == {"sent": 1, "failed": 1, "requests": 1, "requests_failed": 1}
+    healthy.later(60)
+    assert healthy.send() == 0
+
+
+def test_who_is_told_of_what_is_resolved(healthy: Desk) -> None:
+    both = {
+        "name": "ops",
+        "webhook_configs": [{"url": "http://hook"}],
+        "slack_configs": [{"api_url": "http://slack", "channel": "#ops"}],
+    }
+    configure(healthy, {**OPS, "receivers": [{"name": "null"}, both]})
+    post(healthy, "1", seconds=30)
+    healthy.later(2)
+    assert healthy.send() == 2
+    healthy.later(320)
+    assert healthy.send() == 1
+    assert [told.labels["run"] for told in healthy.delivered[-1].resolved] == ["1"]
+    healthy.later(320)
+    assert healthy.send() == 0
+
+
+def test_a_muted_alert_is_neither_told_nor_told_to_be_resolved(healthy: Desk) -> None:
+    configure(healthy, OPS)
+    post(healthy, "1", seconds=3000)
+    healthy.later(2)
+    assert healthy.send() == 1
+    silence = {
+        "matchers": [{"name": "portal_test", "value": "true", "isRegex": False}],
+        "startsAt": healthy.now.isoformat(),
+        "endsAt": (healthy.now + timedelta(hours=1)).isoformat(),
+        "createdBy": "x",
+        "comment": "x",
+    }
+    assert ask(healthy, "POST", "silences", silence)[0] == 200
+    post(healthy, "2", seconds=3000)
+    healthy.later(400)
+    assert healthy.send() == 0
+
+
+def test_a_notification_is_repeated_after_its_interval(healthy: Desk) -> None:
+    configure(healthy, {**OPS, "route": {**OPS["route"], "repeat_interval": "10m"}})
+    post(healthy, "1", seconds=7200)
+    tries = []
+    for _ in range(20):
+        healthy.later(60)
+        tries.append(healthy.send())
+    assert sum(tries) == 2
+
+
+def test_another_secret_in_the_configuration_is_another_configuration(healthy: Desk) -> None:
+    configure(healthy, OPS)
+    ask(healthy, "GET", "status")
+    before = healthy.value("alertmanager_config_hash")
+    configure_again = {**OPS, "receivers": [{"name": "null"}, {"name": "ops", "webhook_configs": [{"url": "http://b"}]}]}
+    text = base64.b64encode(yaml.safe_dump(configure_again).encode()).decode()
+    healthy.store.change(
+        "secrets", MONITORING, SECRET, lambda secret: secret["data"].update({"alertmanager.yaml": text})
+    )
+    post(healthy, "1")
+    healthy.later(2)
+    healthy.send()
+    assert healthy.delivered[0].channel.settings["url"] == "http://b"
+    assert healthy.value("alertmanager_config_hash") != before
 
 
 def test_the_configuration_shows_no_secret(healthy: Desk) -> None:
@@ -122,6 +247,7 @@ def test_a_broken_configuration_leaves_the_last_good_one(healthy: Desk) -> None:
         "secrets", MONITORING, SECRET, lambda secret: secret["data"].update({"alertmanager.yaml": bad})
     )
     assert {"name": "ops"} in ask(healthy, "GET", "receivers")[1]
+    assert healthy.value("alertmanager_config_last_reload_successful") == 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +299,7 @@ def test_routes_follow_alertmanagers_rule() -> None:
                         {"receiver": "b", "match": {"x": "1"}, "routes": [{"receiver": "c", "match_re": {"y": "z.*"}}]},
                     ],
                 },
-                "receivers": [],
+                "receivers": [{"name": name} for name in ("root", "a", "b", "c")],
             }
         )
     )
@@ -195,7 +321,19 @@ def test_inhibition_mutes_the_lesser_alert(healthy: Desk) -> None:
     assert states["warning"] == "suppressed"
 
 
-@pytest.mark.parametrize("text", ["[", "receivers: []", "route: {receiver: a, routes: [{matchers: ['?']}]}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "receivers: []",
+        "{route: {receiver: a, routes: [{matchers: ['?']}]}, receivers: [{name: a}]}",
+        "{route: {receiver: a}, receivers: [{name: b}]}",
+        "{route: {receiver: a, routes: [{receiver: b}]}, receivers: [{name: a}]}",
+        "{route: {receiver: a}, receivers: [{name: a, webhook_configs: [{}]}]}",
+        "{route: {receiver: a}, receivers: [{name: a, slack_configs: [{channel: x}]}]}",
+        "{route: {receiver: a}, receivers: [{name: a, email_configs: [{to: x, smarthost: 'h:25'}]}]}",
+    ],
+)
 def test_a_configuration_that_cannot_be_read_says_so(text: str) -> None:
     with pytest.raises(ConfigError):
         load(text)
