@@ -10,17 +10,18 @@ from functools import lru_cache
 
 from lab.controllers.client import Object
 
-# PromQL's functions (prometheus.io/docs, querying/functions); the lab's engine answers fewer, which is no error of a rule
-_FUNCTIONS = frozenset(
-    """abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max clamp_min
+# PromQL's functions (prometheus.io/docs, querying/functions); the lab's engine answers fewer: no error of a rule
+_NAMES = """
+    abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max clamp_min
     cos cosh count_over_time day_of_month day_of_week day_of_year days_in_month deg delta deriv exp floor
     histogram_avg histogram_count histogram_fraction histogram_quantile histogram_stddev histogram_stdvar histogram_sum
     holt_winters double_exponential_smoothing hour idelta increase info irate label_join label_replace
     last_over_time ln log10 log2 mad_over_time max_over_time min_over_time minute month pi predict_linear
     present_over_time quantile_over_time rad rate resets round scalar sgn sin sinh sort sort_by_label
     sort_by_label_desc sort_desc sqrt stddev_over_time stdvar_over_time sum_over_time tan tanh time timestamp
-    vector year""".split()  # fmt: skip
-)
+    vector year
+"""
+_FUNCTIONS = frozenset(re.findall(r"\w+", _NAMES))
 # grammar that the lab's parser does not know and Prometheus does
 _UNKNOWN_HERE = re.compile(r"\b(count_values|limitk|limit_ratio)\b|@\s*(start|end)\(\)")
 

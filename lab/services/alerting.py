@@ -1,4 +1,4 @@
-"""The state of one Alertmanager: alerts it was sent, silences, what mutes what, and whom it notifies. Not persistent."""
+"""The state of one Alertmanager: alerts it was sent, silences, what mutes what, whom it notifies. Not persistent."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Notifying:
             present = members.get(key, {})
             if present:
                 group.seen_at = now
-            if now >= group.next_flush:
+            if now >= group.next_flush and not self._pending(group):
                 self._begin(config.receivers.get(group.route.receiver, ()), group, present)
                 periods = int((now - group.next_flush) / group.route.group_interval) + 1
                 group.next_flush += periods * group.route.group_interval
@@ -107,7 +107,6 @@ class Notifying:
 
     def _begin(self, channels: tuple[Channel, ...], group: Group, present: dict[str, Told]) -> None:
         for number, channel in enumerate(channels):
-            self._give_up(group, number, group.next_flush)
             before, at = group.told.get(number, ({}, 0.0))
             firing = {key: alert for key, alert in present.items() if not alert.muted}
             resolved = {key: alert for key, alert in before.items() if key not in present}
@@ -149,10 +148,9 @@ class Notifying:
             wait = min(_FIRST_RETRY * _RETRY_FACTOR ** (delivery.tries - 1), _LONGEST_RETRY)
             delivery.due = now + wait
 
-    def _give_up(self, group: Group, number: int, moment: float) -> None:
-        """The next flush of a group ends what the last one still tries."""
-        for delivery in [d for d in self.deliveries if d.group is group and d.number == number]:
-            self._failed(delivery, moment)
+    def _pending(self, group: Group) -> bool:
+        """While a group's last flush is still tried, the next one waits."""
+        return any(delivery.group is group for delivery in self.deliveries)
 
     def _failed(self, delivery: Delivery, moment: float) -> None:
         self.deliveries.remove(delivery)

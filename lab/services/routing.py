@@ -163,7 +163,7 @@ def _masked(value: Any, key: str = "", parent: str = "") -> Any:
 
 def _route(source: Obj, parent: Route | None, path: str) -> Route:
     own = _matchers(source)
-    below = path if parent is None else f"{path}/{{{','.join(f'{m.name}{m.op}{m.value!r}' for m in own)}}}"
+    below = path if parent is None else f"{path}/{{{','.join(map(_shown, own))}}}"
     route = Route(
         receiver=str(source.get("receiver") or (parent.receiver if parent else "")),
         matchers=own,
@@ -176,6 +176,10 @@ def _route(source: Obj, parent: Route | None, path: str) -> Route:
     )
     children = tuple(_route(each, route, below) for each in source.get("routes") or [])
     return Route(**{**route.__dict__, "children": children})
+
+
+def _shown(one: Matcher) -> str:
+    return f'{one.name}{one.op}"{one.value}"'
 
 
 def _seconds(source: Obj, name: str, default: float) -> float:

@@ -28,8 +28,13 @@ def names(desk: Desk, path: str = "alerts") -> list[str]:
 def configure(desk: Desk, config: Any) -> None:
     """As the operator does when the Secret changes; here without its generated copy."""
     desk.store.remove("secrets", MONITORING, f"{SECRET}-generated")
-    text = base64.b64encode(yaml.safe_dump(config).encode()).decode()
-    desk.store.change("secrets", MONITORING, SECRET, lambda secret: secret["data"].update({"alertmanager.yaml": text}))
+    data = as_data(yaml.safe_dump(config))
+    desk.store.change("secrets", MONITORING, SECRET, lambda secret: secret["data"].update(data))
+
+
+def as_data(text: str) -> dict[str, str]:
+    """A configuration as the Secret holds it."""
+    return {"alertmanager.yaml": base64.b64encode(text.encode()).decode()}
 
 
 OPS = {
@@ -220,11 +225,12 @@ def test_another_secret_in_the_configuration_is_another_configuration(healthy: D
     configure(healthy, OPS)
     ask(healthy, "GET", "status")
     before = healthy.value("alertmanager_config_hash")
-    configure_again = {**OPS, "receivers": [{"name": "null"}, {"name": "ops", "webhook_configs": [{"url": "http://b"}]}]}
-    text = base64.b64encode(yaml.safe_dump(configure_again).encode()).decode()
-    healthy.store.change(
-        "secrets", MONITORING, SECRET, lambda secret: secret["data"].update({"alertmanager.yaml": text})
-    )
+    configure_again = {
+        **OPS,
+        "receivers": [{"name": "null"}, {"name": "ops", "webhook_configs": [{"url": "http://b"}]}],
+    }
+    data = as_data(yaml.safe_dump(configure_again))
+    healthy.store.change("secrets", MONITORING, SECRET, lambda secret: secret["data"].update(data))
     post(healthy, "1")
     healthy.later(2)
     healthy.send()
@@ -242,10 +248,7 @@ def test_the_configuration_shows_no_secret(healthy: Desk) -> None:
 def test_a_broken_configuration_leaves_the_last_good_one(healthy: Desk) -> None:
     configure(healthy, OPS)
     assert {"name": "ops"} in ask(healthy, "GET", "receivers")[1]
-    bad = base64.b64encode(b"route: [").decode()
-    healthy.store.change(
-        "secrets", MONITORING, SECRET, lambda secret: secret["data"].update({"alertmanager.yaml": bad})
-    )
+    healthy.store.change("secrets", MONITORING, SECRET, lambda secret: secret["data"].update(as_data("route: [")))
     assert {"name": "ops"} in ask(healthy, "GET", "receivers")[1]
     assert healthy.value("alertmanager_config_last_reload_successful") == 0
 

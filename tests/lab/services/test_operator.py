@@ -130,9 +130,7 @@ def test_receivers_get_the_name_of_their_object_and_secrets_are_filled_in(desk: 
         ({"type": "None"}, set()),
     ],
 )
-def test_the_matcher_strategy_decides_who_is_bound_to_his_namespace(
-    desk: Desk, strategy: Any, bound: set[str]
-) -> None:
+def test_the_matcher_strategy_decides_who_is_bound_to_his_namespace(desk: Desk, strategy: Any, bound: set[str]) -> None:
     desk.store.put(amconfig())
     there = amconfig("theirs", "dev")
     there["spec"] = {**SPEC, "receivers": [{"name": "ops", "webhookConfigs": [{"url": "http://hook/y"}]}]}
