@@ -64,7 +64,7 @@ def _receiver(source: Object, prefix: str, namespace: str, view: View) -> Object
 
 
 def _channel(kind: str, source: Object, namespace: str, view: View) -> Object:
-    config = _filled(source, namespace, view)
+    config: Object = _filled(source, namespace, view)
     if kind == "webhookConfigs":
         address = config.pop("url_secret", None) or config.get("url")
         if not address:

@@ -37,7 +37,7 @@ def as_data(text: str) -> dict[str, str]:
     return {"alertmanager.yaml": base64.b64encode(text.encode()).decode()}
 
 
-OPS = {
+OPS: dict[str, Any] = {
     "route": {
         "receiver": "null",
         "group_by": ["alertname"],
