@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from deployments.catalogue.action import Apply, Call, Create, Delete, Effect, Evict, Patch
-from integrations.errors import Rejected
+from integrations.alertmanager.writer import AlertmanagerWriter
+from integrations.grafana.writer import GrafanaWriter
 from integrations.kubernetes import writer as kubernetes
 from monitoring import collect
 from monitoring.snapshot import Need, Snapshot
@@ -98,6 +99,14 @@ class RealCluster:
         return kubernetes.connect(settings.PORTAL_KUBECONFIG, settings.PORTAL_KUBE_CONTEXT)
 
     @cached_property
+    def _services(self) -> dict[str, AlertmanagerWriter | GrafanaWriter]:
+        reader = self._writer.reader
+        return {
+            "alertmanager": AlertmanagerWriter(reader, settings.PORTAL_ALERTMANAGER_URL),
+            "grafana": GrafanaWriter(reader, settings.PORTAL_GRAFANA_URL, settings.PORTAL_GRAFANA_TOKEN_FILE),
+        }
+
+    @cached_property
     def _identity(self) -> str:
         return self._writer.reader.identity()
 
@@ -114,7 +123,7 @@ class RealCluster:
         return sent(self._writer, write, dry_run=dry_run)
 
     def call(self, effect: Call) -> None:
-        raise Rejected(f"{effect.service.capitalize()} cannot be written to yet.")
+        self._services[effect.service].send(effect.method, effect.path, effect.body)
 
     def may(
         self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
