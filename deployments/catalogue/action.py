@@ -6,7 +6,8 @@ where anything is stored; the engine carries the steps out exactly as they stand
 Placeholders in effect bodies and condition arguments are replaced at execution, so that a plan's hash does not depend
 on who runs it: ``${run.user}`` (a name), ``${run.mark}`` (``<run>.<step>``, what the engine finds again on the
 object after a crash), ``${run.time}`` (when the step began, RFC 3339), ``${run.time+N}`` (N seconds later),
-``${run.secret}`` (32 random characters, made when the write is sent and never stored; in effect bodies only).
+``${run.secret}`` (32 random characters, made when the write is sent and never stored; in effect bodies only);
+``${live:…}`` (a credential of the object itself, put back when the write is sent: ``catalogue.argo.credentials``).
 """
 
 from __future__ import annotations
@@ -104,11 +105,12 @@ Effect = Patch | Apply | Create | Delete | Evict | Call
 class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One step: an effect, a wait, or both. Cancel is looked for before it and inside its wait.
 
-    ``guards`` are judged on the object as it was read just before the effect (so not for what is created, and not for a
-    :class:`Call`); ``until`` must come true within ``timeout_seconds`` of the step's begin. ``how`` is the short grey
-    word at the right (``merge patch``, ``read``). ``irreversible`` says that nothing brings back what the effect
-    overwrote. ``resource`` is a key of ``RESOURCES``; of a :class:`Call` it is ``what.service``
-    (``silences.alertmanager``).
+    ``unless``: when it is met on the object as it was read just before the effect (or on its absence), there is nothing
+    left to do and the step goes on to its wait without a write: what is to go is gone, what is to end has ended.
+    ``guards`` are judged on the same reading (so not for what is created, and not for a :class:`Call`); ``until`` must
+    come true within ``timeout_seconds`` of the step's begin. ``how`` is the short grey word at the right (``merge
+    patch``, ``read``). ``irreversible`` says that nothing brings back what the effect overwrote. ``resource`` is a key
+    of ``RESOURCES``; of a :class:`Call` it is ``what.service`` (``silences.alertmanager``).
     """
 
     verb: str
@@ -118,6 +120,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     effect: Effect | None = None
+    unless: Condition | None = None
     guards: tuple[Condition, ...] = ()
     until: Condition | None = None
     timeout_seconds: int = 60

@@ -50,11 +50,9 @@ def make(turn: Turn, step: Step) -> Pause:
         except SourceError as error:
             return patience.later(turn, step, error)
         read_at = time.monotonic()
-        settled = settling.settle(turn, live, unsure=unsure)
-        if settled.made:
-            return _made(turn, live, live, recovered=True)
-        if settled.state is not None:
-            return _ended(turn, settled.state, settled)
+        decided = _decided(turn, live, unsure=unsure)
+        if decided is not None:
+            return decided
         if unsure:
             step, unsure = _not_made(turn), False
             if turn.run.cancel_requested_at is not None:
@@ -66,25 +64,41 @@ def make(turn: Turn, step: Step) -> Pause:
         point("after_intent", turn.index)
         if time.monotonic() - read_at > FRESH_SECONDS:
             continue
-        try:
-            answer = turn.cluster.send(_write_of(turn, step, live), dry_run=False)
-        except Conflict as error:
-            if error.causes and not _may_repeat(error):
-                return turn.end(
-                    RunState.FAILED, f"The API server refused the write: {error.sentence}", StepState.FAILED
-                )
-            continue
-        except SourceError as error:
-            return patience.not_answered(turn, step, error)
-        point("after_effect", turn.index)
-        return _made(turn, live, answer, recovered=False)
+        sent = _send(turn, step, live)
+        if sent is not None:
+            return sent
     return _busy(turn, step)
 
 
-def _ended(turn: Turn, state: RunState, settled: settling.Settled) -> Pause:
+def _decided(turn: Turn, live: Live, *, unsure: bool) -> Pause | None:
+    """What the reading alone decides: made already, nothing left to do, or no longer what was planned. None: go on."""
+    settled = settling.settle(turn, live, unsure=unsure)
+    if settled.made:
+        return _made(turn, live, live, recovered=True)
+    spared = _spared(turn, live)
+    if spared is not None or settled.state is None:
+        return spared
     if settled.difference:
-        return turn.end(state, settled.sentence, settled.step, difference=settled.difference)
-    return turn.end(state, settled.sentence, settled.step)
+        return turn.end(settled.state, settled.sentence, settled.step, difference=settled.difference)
+    return turn.end(settled.state, settled.sentence, settled.step)
+
+
+def _send(turn: Turn, step: Step, live: Live) -> Pause | None:
+    """Make the effect. None: somebody else wrote between our read and our write."""
+    try:
+        write = _write_of(turn, step, live)
+    except (LookupError, ValueError) as error:
+        return turn.end(RunState.REFUSED, f"{error}; nothing was sent.", StepState.SKIPPED)
+    try:
+        answer = turn.cluster.send(write, dry_run=False)
+    except Conflict as error:
+        if error.causes and not _may_repeat(error):
+            return turn.end(RunState.FAILED, f"The API server refused the write: {error.sentence}", StepState.FAILED)
+        return None
+    except SourceError as error:
+        return patience.not_answered(turn, step, error)
+    point("after_effect", turn.index)
+    return _made(turn, live, answer, recovered=False)
 
 
 def _may_repeat(error: Conflict) -> bool:
@@ -103,6 +117,25 @@ def _not_made(turn: Turn) -> Step:
         entry.save(step)
         entry.log("the write was not accepted before; comparing again", step=turn.index)
     return step
+
+
+def _spared(turn: Turn, live: Live) -> Pause | None:
+    """Whether there is nothing left to do: then the step waits without a write. None: there is."""
+    if turn.spec.unless is None:
+        return None
+    seen = conditions.look(turn.condition(turn.spec.unless), snapshot_of(turn.cluster, turn.spec, live), {})
+    if seen.outlook != Outlook.MET:
+        return None
+    with turn.journal.write() as entry:
+        step = entry.step(turn.index)
+        step.state, step.outcome_at, step.intent = StepState.WAITING.value, entry.at, None
+        step.outcome = {"uid": settling.uid_of(live), "spared": seen.sentence}
+        step.memory = {"effect_at": entry.at.isoformat()}
+        entry.save(step)
+        if live is None:
+            entry.run.expected = {**entry.run.expected, turn.key: _expected(planning.target_of(None))}
+        entry.log(f"nothing to do: {seen.sentence}", step=turn.index)
+    return GO_ON
 
 
 def _guarded(turn: Turn, step: Step, live: Live) -> Pause | None:
@@ -185,7 +218,7 @@ def _write_of(turn: Turn, step: Step, live: Live) -> Write:
         turn.spec.resource,
         turn.spec.namespace,
         turn.spec.name,
-        filled(_effect(turn), words),
+        filled(_effect(turn), words, live),
         field_manager(turn.run.action, _effect(turn)),
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),

@@ -9,6 +9,7 @@ from typing import Any
 
 from deployments import diffing, folding, holders
 from deployments.catalogue.action import MARK, Action, Apply, Call, Create, Delete, Evict, Patch, StepSpec
+from deployments.catalogue.argo import credentials
 from deployments.engine.cluster import Cluster, Write
 from deployments.engine.document import PlannedStep, fill, words
 from deployments.engine.filling import field_manager, filled
@@ -41,11 +42,15 @@ def preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Raw, gone: se
         body = fill(getattr(effect, "body", {}), PREVIEW)
         note = "The API server was not asked: a step before this one removes the object first."
         return _with_difference(spec, key, live, body, note)
+    try:
+        whole = filled(effect, PREVIEW, live)
+    except (LookupError, ValueError) as error:
+        return PlannedStep(spec, key, command=command(spec), refused=f"{error}.")
     write = Write(
         spec.resource,
         spec.namespace,
         spec.name,
-        filled(effect, PREVIEW),
+        whole,
         field_manager(action.slug, effect),
         uid=str((live or {}).get("metadata", {}).get("uid", "")),
         resource_version=str((live or {}).get("metadata", {}).get("resourceVersion", "")),
@@ -130,4 +135,4 @@ def _name(spec: StepSpec) -> dict[str, str]:
 
 
 def _json(body: Any) -> str:
-    return json.dumps(fill(body, PREVIEW), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(credentials.described(fill(body, PREVIEW)), separators=(",", ":"), ensure_ascii=False)

@@ -110,12 +110,12 @@ class Turn:
         return f" Made before: {'; '.join(effects)}."
 
 
-def snapshot_of(cluster: Cluster, spec: StepSpec, raw: dict[str, Any]) -> Snapshot:
-    """One object as a Snapshot, for conditions that guard its write."""
-    found = msgspec.convert(_without_nulls(raw), type_of(spec.resource), strict=False)
+def snapshot_of(cluster: Cluster, spec: StepSpec, raw: dict[str, Any] | None) -> Snapshot:
+    """One object, or its absence, as a Snapshot, for conditions that guard its write."""
+    found = (msgspec.convert(_without_nulls(raw), type_of(spec.resource), strict=False),) if raw is not None else ()
     need = Objects(spec.resource, spec.namespace)
     moment = now()
-    return Snapshot(cluster.name, moment, {need: Listing((found,), "", moment)})
+    return Snapshot(cluster.name, moment, {need: Listing(found, "", moment)})
 
 
 def _without_nulls(value: Any) -> Any:
