@@ -32,7 +32,7 @@ from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
 from portal.checklists.selectors.status import component_facts, components, source_rows
 from portal.templatetags.drawn import drawn
-from portal.views import deploy, remedies, reports
+from portal.views import deploy, planpage, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 
 #: what a role must have to hear of a kind of topic
@@ -108,6 +108,8 @@ def partial(target: str, html: str, swap: str = "outerMorph") -> str:
     return format_html('<hx-partial hx-target="#{}" hx-swap="{}">{}</hx-partial>', target, swap, mark_safe(html))  # noqa: S308
 
 
+#: characters of a plan's hash
+_HASH = 64
 #: how a target is swapped that is not morphed into what it was
 _SWAPS = {"log-inbox": "innerHTML"}
 
@@ -357,6 +359,15 @@ class Batch:
         return {"running": _html("running", running=self._at_work())}
 
     def _plan(self, name: str) -> dict[str, str]:
+        """A request by its ulid, or a plan by its hash."""
+        fit = planpage.fit_context(name) if len(name) == _HASH else None
+        if fit is not None:
+            short = fit["plan"].short
+            return {
+                f"plan-fit-{short}": _html("plan_fit", **fit),
+                f"plan-moved-{short}": _html("plan_moved", **fit),
+                f"plan-pre-{short}": _html("plan_preconditions", **fit),
+            }
         wish = deploy.wish_of(name)
         if wish is None:
             return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from portal.views import board, catalogue, deploy, gallery, ops, reports
+from portal.views import board, catalogue, deploy, gallery, ops, planpage, reports, undoing
 
 handler400 = "portal.views.errors.bad_request"
 handler403 = "portal.views.errors.denied"
@@ -28,10 +28,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/requests/<str:pk>/", deploy.plan_request, name="plan-request"),
     path("plans/<str:digest>/", deploy.plan, name="plan"),
     path("plans/<str:digest>/run/", deploy.run_plan, name="plan-run"),
+    path("plans/<str:digest>/compare/", planpage.compare, name="plan-compare"),
+    path("plans/<str:digest>/again/", planpage.again, name="plan-again"),
+    path("plans/<str:digest>/git.patch", planpage.git_patch, name="plan-git-patch"),
     path("runs/", deploy.runs, name="runs"),
     path("runs/<str:pk>/", deploy.run, name="run"),
     path("runs/<str:pk>/log.txt", deploy.log_text, name="run-log"),
     path("runs/<str:pk>/lines/", deploy.log_lines, name="run-lines"),
+    path("runs/<str:pk>/undo/", undoing.undo, name="run-undo"),
     path("runs/<str:pk>/cancel/", deploy.cancel, name="run-cancel"),
     path("reports/", reports.index, name="reports"),
     path("reports/import/", reports.import_report, name="report-import"),

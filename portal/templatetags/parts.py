@@ -66,6 +66,7 @@ OUTLINE = (
     "funnel",
     "bars-3",
     "document-arrow-up",
+    "arrow-down-tray",
 )
 
 

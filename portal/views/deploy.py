@@ -131,7 +131,8 @@ def plan(request: HttpRequest, digest: str) -> HttpResponse:
     found = get_object_or_404(Plan, hash=digest)
     wish = _wish(found, request.GET.get("request", ""))
     context = wish.context if wish else ""
-    return render(request, "pages/plan.html", plan_context(found, role(request), context))
+    topics = [f"plan:{found.pk}"]
+    return render(request, "pages/plan.html", plan_context(found, role(request), context) | {"topics": topics})
 
 
 def _wish(found: Plan, pk: str) -> PlanRequest | None:
@@ -221,7 +222,9 @@ def run_context(run: Run, who: Role | None, at: datetime) -> dict[str, Any]:
     return {
         "run": run_view(run, list(run.steps.all()), at),
         "may_cancel": may(who, "deployments.cancel_run"),
+        "may_undo": may(who, "deployments.make_plan"),
         "cancel_role": lowest("deployments.cancel_run"),
+        "undo_role": lowest("deployments.make_plan"),
     }
 
 

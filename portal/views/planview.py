@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
-from deployments.catalogue.action import Blast, CheckSpec, Precondition
+from deployments.catalogue.action import Blast, CheckSpec, FollowUp, Precondition
 from deployments.engine.document import PlannedStep, load
 from deployments.models import Plan
 from monitoring.checks import registry as checks
 
 _TIER = ("changes nothing", "reversible", "disruptive", "destructive")
 _MAX_LINES = 400
+#: more names than this are counted
+_NAMED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Right:
 
     text: str
     allowed: bool
+    #: the RBAC rule that grants it, as YAML
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,14 @@ class PlanView:
     created_at: datetime
     compared_at: datetime | None
     moved: str
+    unread: str
     summary: str
     managed_by: str
     git_way: str
+    #: the change as a patch for Git that can be downloaded
+    git_patch: bool
+    #: what the portal starts by itself after the run
+    follow_up: str
     steps: tuple[Any, ...]
     changes: tuple[Change, ...]
     commands: tuple[str, ...]
@@ -89,11 +98,18 @@ class PlanView:
     one_identity: bool
     targets: tuple[str, ...]
 
+    @property
+    def missing_rules(self) -> tuple[str, ...]:
+        """What an administrator must grant, line by line."""
+        return tuple(right.rule for right in self.rights if not right.allowed and right.rule)
+
 
 def plan_view(plan: Plan) -> PlanView:
     """The page's values. :raises msgspec.ValidationError: stored by another version."""
     document = load(plan.document)
-    changes = tuple(_change(number, step) for number, step in enumerate(document.steps, 1) if step.diff or step.refused)
+    changes = tuple(
+        _change(number, step) for number, step in enumerate(document.steps, 1) if step.diff or step.refused or step.note
+    )
     rights = tuple(_right(row) for row in plan.rights)
     allowed = sum(right.allowed for right in rights)
     steps = tuple(step.spec for step in document.steps)
@@ -106,9 +122,12 @@ def plan_view(plan: Plan) -> PlanView:
         created_at=plan.created_at,
         compared_at=plan.compared_at,
         moved=plan.moved,
+        unread=plan.unread,
         summary=document.summary,
         managed_by=document.managed_by,
         git_way=document.git_way,
+        git_patch=bool(document.git_patch),
+        follow_up=_follow_up(document.follow_up),
         steps=steps,
         changes=changes,
         commands=tuple(step.command for step in document.steps if step.command),
@@ -145,14 +164,39 @@ def _count(number: int, noun: str) -> str:
 
 
 def _blast(blast: Blast) -> tuple[tuple[int, str], ...]:
-    rows = [("created", blast.created), ("changed", blast.changed), ("deleted", blast.deleted)]
-    return tuple((len(names), f"{word}: {', '.join(names)}" if names else word) for word, names in rows)
+    always = [("created", blast.created), ("changed", blast.changed), ("deleted", blast.deleted)]
+    sometimes = [
+        ("pods end and come back", blast.restarted),
+        ("disruption budgets", blast.budgets),
+        ("claims touched", blast.claims),
+        ("Services without endpoints meanwhile", blast.endpoints),
+        ("alerts will fire", blast.alerts),
+    ]
+    rows = [*always, *((word, names) for word, names in sometimes if names)]
+    return tuple((len(names), f"{word}: {_some(names)}" if names else word) for word, names in rows)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _follow_up(wanted: FollowUp | None) -> str:
+    if wanted is None:
+        return ""
+    minutes, seconds = divmod(wanted.after_seconds, 60)
+    after = f"{minutes} min" if minutes and not seconds else f"{wanted.after_seconds} s"
+    return f"{wanted.sentence} ({after} after the run succeeded, by the portal itself, in your name)"
 
 
 def _right(row: Mapping[str, Any]) -> Right:
     missing = row.get("missing") or []
     where = f"{row.get('namespace') or 'cluster'}/{row.get('name', '')}"
-    return Right(f"{' '.join(missing or row.get('verbs', ()))} {row.get('resource', '')} {where}", not missing)
+    return Right(
+        f"{' '.join(missing or row.get('verbs', ()))} {row.get('resource', '')} {where}",
+        not missing,
+        str(row.get("rule", "")),
+    )
 
 
 def _change(number: int, step: PlannedStep) -> Change:
@@ -160,15 +204,24 @@ def _change(number: int, step: PlannedStep) -> Change:
     lines = list(_lines(step.diff))
     if step.refused:
         lines.append(Line("fold", f"the API server refused the dry run: {step.refused}"))
+    lines += [Line("fold", f"held by another manager: {c['field']} ({c['manager']})") for c in step.conflicts]
+    if step.note:
+        lines.append(Line("fold", step.note))
     if step.folded:
         lines.append(Line("fold", f"{_count(step.folded, 'field')} that the server keeps itself: not shown"))
     return Change(
         name=f"{spec.ref.kind}/{spec.name}",
-        tags=tuple(filter(None, (f"step {number}", spec.how, spec.namespace))),
+        tags=tuple(filter(None, (f"step {number}", spec.how, spec.namespace, *_managers(step)))),
         added=sum(line.kind == "add" for line in lines),
         removed=sum(line.kind == "del" for line in lines),
         lines=tuple(lines[:_MAX_LINES]),
     )
+
+
+def _managers(step: PlannedStep) -> list[str]:
+    """Who wrote the fields that change, as the server notes it; our own earlier writes say nothing new."""
+    found = {str(row.get("manager", "")) for row in step.diff} - {""}
+    return [f"now held by {name}" for name in sorted(found) if not name.startswith("portal-remediation")]
 
 
 def _lines(diff: Iterable[Mapping[str, Any]]) -> Iterable[Line]:

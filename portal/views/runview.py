@@ -1,4 +1,4 @@
-"""A run as its page shows it: evidence before and now, steps, log. Pure: rows in, plain values out."""
+"""A run as its page shows it: evidence before and now, steps, log. Rows in, plain values out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from deployments import undo
 from deployments.engine.document import Document, load
 from deployments.models import LogLine, Run, Step
 from deployments.states import ACTIVE, RunState, StepState
@@ -74,6 +75,10 @@ class RunView:
     active: bool
     cancel_requested: bool
     undo_of: Any
+    undone_by: Any
+    #: why it cannot be undone; empty when a plan can be asked for
+    undo_why_not: str
+    follow_ups: tuple[Any, ...]
     evidence: tuple[EvidenceLine, ...]
     evidence_sentence: str
     holding: int
@@ -139,6 +144,9 @@ def run_view(run: Run, steps: Sequence[Step], now: datetime) -> RunView:
         active=RunState(run.state) in ACTIVE,
         cancel_requested=run.cancel_requested_at is not None,
         undo_of=run.undo_of,
+        undone_by=run.undos.order_by("-requested_at").first(),
+        undo_why_not="it is at work" if RunState(run.state) in ACTIVE else undo.refusal(run),
+        follow_ups=tuple(run.follow_ups.select_related("started")),
         evidence=evidence,
         evidence_sentence=_evidence_sentence(run, since, hold, len(evidence)),
         holding=sum(line.now_word == "verified" for line in evidence),

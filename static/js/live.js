@@ -62,6 +62,7 @@
       button.disabled = off;
       button.toggleAttribute("data-off", off);
     }
+    if ($("[data-moved]")) for (const button of all("[data-run]")) button.disabled = true;
   }
 
   function alive() { heard = now(); attempt = 0; if (state !== "live") show("live"); }
@@ -86,7 +87,6 @@
   });
   on("htmx:after:sse:message", () => { alive(); settled(); });
 
-  /* after a swap */
   function settled() {
     ages();
     writes(/stale|ended/.test(state));
@@ -110,7 +110,6 @@
   }
   on("mouseout focusout", (event) => { if (event.target.closest?.("[data-regroup]")) setTimeout(regroup, 50); });
 
-  /* announcements */
   const known = new Map(all("[data-announce]").map((node) => [node.id, node.dataset.state]));
   const queue = new Map();
   let timer = 0;

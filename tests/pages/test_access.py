@@ -42,7 +42,7 @@ def address(name: str) -> str:
     }
     if name.startswith("item"):
         return reverse(name, args=(Item.objects.get(key="grafana-deployed").pk,))
-    if name in ("plan", "plan-run"):
+    if (name.startswith("plan-") and name != "plan-request") or name == "plan":
         return reverse(name, args=("7f3c91d2" * 8,))
     if name.startswith("run") and name != "runs":
         return reverse(name, args=("0" * 26,))

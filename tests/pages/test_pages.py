@@ -333,3 +333,31 @@ def test_what_was_typed_comes_back_with_the_reason(client_for: ClientFor) -> Non
 
 def test_an_action_of_the_portal_itself_has_no_page(client_for: ClientFor) -> None:
     assert client_for(Role.ADMIN).get("/actions/undo-run/").status_code == 404
+
+
+def test_the_rule_that_is_missing_is_shown_as_yaml(client_for: ClientFor) -> None:
+    plan = make_plan()
+    plan.rights = [{**plan.rights[0], "missing": ["patch"], "rule": '- {apiGroups: ["apps"], verbs: [get, patch]}'}]
+    plan.save()
+    page = client_for(Role.OPERATOR).get(f"/plans/{plan.pk}/").content.decode()
+    assert "- {apiGroups: [&quot;apps&quot;], verbs: [get, patch]}" in page
+
+
+def test_a_patch_for_git_is_offered_and_downloaded(client_for: ClientFor) -> None:
+    plan = make_plan()
+    operator = client_for(Role.OPERATOR)
+    assert operator.get(f"/plans/{plan.pk}/git.patch").status_code == 404
+    plan.document["git_patch"] = "--- a/x\n+++ b/x\n"
+    plan.save()
+    assert "Patch for Git" in operator.get(f"/plans/{plan.pk}/").content.decode()
+    answer = operator.get(f"/plans/{plan.pk}/git.patch")
+    assert answer.content.decode().startswith("--- a/x")
+    assert answer["Content-Disposition"].startswith("attachment")
+
+
+def test_a_run_that_can_be_undone_offers_the_plan(client_for: ClientFor) -> None:
+    run = make_run(make_plan(), state=RunState.SUCCEEDED)
+    page = client_for(Role.OPERATOR).get(f"/runs/{run.pk}/").content.decode()
+    assert "cannot be undone by the portal" in page
+    answer = client_for(Role.OPERATOR).post(f"/runs/{run.pk}/undo/")
+    assert answer.headers["Location"] == f"/runs/{run.pk}/"

@@ -173,3 +173,14 @@ def test_the_log_tail_is_bounded(board: Project) -> None:
     tail = next(f for f in rows.render(f"run:{run.pk}", Role.VIEWER) if 'hx-target="#log-inbox"' in f)
     assert tail.count('class="ll') == 60
     assert 'data-last="500"' in tail
+
+
+def test_a_plan_that_moved_says_so_on_every_open_page(board: Project) -> None:
+    plan = make_plan()
+    plan.moved = "Deployment grafana moved since the plan was made."
+    plan.save()
+    html = "".join(rows.render(f"plan:{plan.pk}", Role.OPERATOR))
+    assert "The cluster moved." in html
+    assert "data-moved" in html
+    assert 'form="again-form"' in html
+    assert rows.render(f"plan:{plan.pk}", Role.VIEWER) == []
