@@ -102,12 +102,13 @@ def _refused(reply: Reply, facts: dict[str, Any]) -> Verdict:
     return failing("bad_status", sentence, observed, facts=facts)
 
 
-def _known(snapshot: Snapshot) -> list[dict[str, Any]]:
+def known_datasources(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The datasources Grafana has. :raises Missing: it did not answer, or not to us."""
-    return _list(snapshot, DATASOURCES)
+    return listed(snapshot, DATASOURCES)
 
 
-def _list(snapshot: Snapshot, need: Fetch) -> list[dict[str, Any]]:
+def listed(snapshot: Snapshot, need: Fetch) -> list[dict[str, Any]]:
+    """A list that Grafana answers to a signed-in question. :raises Missing: it did not answer, or not to us."""
     try:
         reply = snapshot.reply(need)
     except Missing as missing:
@@ -132,14 +133,14 @@ def _source_needs(snapshot: Snapshot, params: GrafanaDatasource) -> Iterable[Nee
 def _of_type(snapshot: Snapshot, params: GrafanaDatasource) -> list[dict[str, Any]]:
     """Datasources of the wanted kind, the default first; none while nothing was read."""
     try:
-        found = [entry for entry in _known(snapshot) if entry.get("type") == params.type]
+        found = [entry for entry in known_datasources(snapshot) if entry.get("type") == params.type]
     except Missing:
         return []
     return sorted(found, key=lambda entry: not entry.get("isDefault"))[:3]
 
 
 def _evaluate_source(snapshot: Snapshot, params: GrafanaDatasource, _: datetime) -> Verdict:
-    known = _known(snapshot)
+    known = known_datasources(snapshot)
     found = _of_type(snapshot, params)
     facts: dict[str, Any] = {"datasources": len(known), "names": [_title(entry) for entry in known][:10]}
     if not found:
@@ -178,7 +179,7 @@ def _dashboard(entry: dict[str, Any]) -> Fetch:
 
 
 def _boards(snapshot: Snapshot, params: GrafanaDashboards) -> list[dict[str, Any]]:
-    return [entry for entry in _list(snapshot, _search(params)) if entry.get("type", "dash-db") == "dash-db"]
+    return [entry for entry in listed(snapshot, _search(params)) if entry.get("type", "dash-db") == "dash-db"]
 
 
 def _board_needs(snapshot: Snapshot, params: GrafanaDashboards) -> Iterable[Need]:
@@ -200,7 +201,7 @@ def _evaluate_boards(snapshot: Snapshot, params: GrafanaDashboards, _: datetime)
             f"{params.minimum} expected. Import them as ConfigMaps labelled grafana_dashboard, or by its API."
         )
         return failing("too_few_dashboards", sentence, observed, facts=facts)
-    uids = {str(entry.get("uid")) for entry in _known(snapshot)}
+    uids = {str(entry.get("uid")) for entry in known_datasources(snapshot)}
     for entry in boards[:_LOOKED_INTO]:
         body = snapshot.reply(_dashboard(entry)).body
         lost = sorted(set(_references(body.get("dashboard") if isinstance(body, dict) else None)) - uids - _BUILT_IN)

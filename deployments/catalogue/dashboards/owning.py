@@ -17,13 +17,20 @@ _NEVER = {"PersistentVolumeClaim", "Namespace", "CustomResourceDefinition"}
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The Application that renders Grafana. ``base`` is the name of its Deployment and the prefix of the rest."""
+    """The Application that renders Grafana. ``base`` is the name of its Deployment and the prefix of the rest.
+
+    ``values`` are those of Grafana's chart (None: they cannot be read), which stand below ``prefix`` in the whole.
+    """
 
     app: Application
     release: str
     base: str
     namespace: str
     values: dict[str, object] | None
+    prefix: tuple[str, ...] = ()
+    #: the chart, such as ``kube-prometheus-stack``, and its version; empty for plain manifests
+    chart: str = ""
+    version: str = ""
 
     @property
     def resources(self) -> list[AppResource]:
@@ -71,7 +78,16 @@ def _owner(app: Application) -> Owner | None:
     section = inner if isinstance(inner, dict) else {} if values is not None else None
     namespace = str(helm.at(section, "namespaceOverride") or app.spec.destination.namespace)
     base = workload.name if workload is not None else _fullname(release, section)
-    return Owner(app, release, base, workload.namespace if workload else namespace, section)
+    return Owner(
+        app,
+        release,
+        base,
+        workload.namespace if workload else namespace,
+        section,
+        ("grafana",) if stack is not None else (),
+        source.chart,
+        source.target_revision,
+    )
 
 
 def _workload(resources: Iterable[AppResource]) -> AppResource | None:

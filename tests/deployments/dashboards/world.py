@@ -1,0 +1,72 @@
+"""The recorded stack with Grafana up, and short ways to change it and to draft on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.catalogue import conditions, registry
+from deployments.catalogue.action import Condition, PlanDraft
+from deployments.catalogue.seen import Seen
+from monitoring.snapshot import from_case
+
+CASES = Path(__file__).parent / "cases"
+APPS, DEPLOYMENTS, SERVICES = "applications.argoproj.io", "deployments.apps", "services"
+STACK, GRAFANA, NAMESPACE = "kube-prometheus-stack", "kube-prometheus-stack-grafana", "platform-monitoring"
+CANARY = "canary-Pa55word-7731"
+
+Case = dict[str, Any]
+
+
+def case(name: str = "grafana_up") -> Case:
+    loaded: Case = yaml.safe_load((CASES / f"{name}.yaml").read_text())
+    return loaded
+
+
+def named(loaded: Case, resource: str, name: str) -> dict[str, Any]:
+    """One object of the case, to be changed in place."""
+    found: dict[str, Any] = next(o for o in loaded["objects"][resource] if o["metadata"]["name"] == name)
+    return found
+
+
+def without(loaded: Case, resource: str, name: str) -> None:
+    loaded["objects"][resource] = [o for o in loaded["objects"][resource] if o["metadata"]["name"] != name]
+
+
+def values(loaded: Case, old: str, new: str) -> None:
+    """Edit the Helm values of the stack's Application."""
+    helm = named(loaded, APPS, STACK)["spec"]["source"]["helm"]
+    assert old in helm["values"]
+    helm["values"] = helm["values"].replace(old, new)
+
+
+def sidecar(loaded: Case, what: str, **env: str) -> None:
+    """Give Grafana's pod a sidecar as the chart does."""
+    asked = {
+        "METHOD": "WATCH",
+        "LABEL": f"grafana_{what}",
+        "LABEL_VALUE": "1",
+        "NAMESPACE": "ALL",
+        "REQ_URL": "x",
+        **env,
+    }
+    container = {
+        "name": f"grafana-sc-{what}",
+        "image": "quay.io/kiwigrid/k8s-sidecar:1.25.2",
+        "env": [{"name": key, "value": value} for key, value in asked.items() if value],
+    }
+    named(loaded, DEPLOYMENTS, GRAFANA)["spec"]["template"]["spec"]["containers"].append(container)
+
+
+def draft(slug: str, loaded: Case, **params: Any) -> PlanDraft:
+    return registry.get(slug).plan(from_case(loaded), registry.parse(slug, params))
+
+
+def unmet(drafted: PlanDraft) -> list[str]:
+    return [f"{p.sentence}: {p.evidence}" for p in drafted.preconditions if not p.met]
+
+
+def look(loaded: Case, condition: str, /, **args: Any) -> Seen:
+    return conditions.look(Condition(condition, args), from_case(loaded), {})
