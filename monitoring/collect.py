@@ -19,6 +19,7 @@ from integrations.http import Answer
 from integrations.kubernetes import reader as kubernetes
 from integrations.prometheus.reader import PrometheusReader
 from monitoring.snapshot import (
+    NOT_SERVED,
     Access,
     Fetch,
     Link,
@@ -144,7 +145,7 @@ def listing(readers: Readers, need: Objects) -> Listing:
 def sentence_of(need: Objects, error: SourceError) -> str:
     """Why a list could not be read, for people."""
     if isinstance(error, NotFound):
-        return f"This cluster does not serve {need.resource}: its API or CRD is not installed."
+        return f"{NOT_SERVED} {need.resource}: its API or CRD is not installed."
     return f"Listing {need.resource} failed: {error.sentence}"
 
 

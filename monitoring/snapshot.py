@@ -108,6 +108,9 @@ class Raw:
         return RESOURCES[self.resource].source
 
 
+#: how the error of a list begins whose API the cluster does not have
+NOT_SERVED = "This cluster does not serve"
+
 Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access | Raw
 
 
@@ -183,6 +186,11 @@ class Snapshot:
             if candidate.metadata.name == name:
                 return candidate
         return None
+
+    def serves(self, resource: str) -> bool:
+        """False only when a list of this resource was answered with "no such API": then there is no such object."""
+        lists = [listing for need, listing in self.listings.items() if need.resource == resource]
+        return not any(listing.error.startswith(NOT_SERVED) for listing in lists)
 
     def has(self, need: Need) -> bool:
         """Whether this need was read (an error counts as read)."""

@@ -64,6 +64,8 @@ RESOURCES: dict[str, Resource] = {
         Resource("batch", ("v1", "v1beta1"), "cronjobs", "CronJob"),
         Resource("policy", ("v1", "v1beta1"), "poddisruptionbudgets", "PodDisruptionBudget"),
         Resource("autoscaling", ("v2", "v1"), "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+        Resource("networking.k8s.io", ("v1",), "networkpolicies", "NetworkPolicy"),
+        Resource("networking.k8s.io", ("v1",), "ingresses", "Ingress"),
         Resource("discovery.k8s.io", ("v1", "v1beta1"), "endpointslices", "EndpointSlice"),
         Resource("storage.k8s.io", ("v1",), "storageclasses", "StorageClass", namespaced=False),
         Resource(_RBAC, ("v1",), "roles", "Role"),

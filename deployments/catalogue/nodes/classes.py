@@ -134,8 +134,7 @@ def _stays(snapshot: Snapshot, item: StorageClass) -> Precondition:
 
 def _managed_by(snapshot: Snapshot, item: StorageClass) -> str:
     raw = snapshot.raw(CLASSES, "", item.metadata.name) or {}
-    named = fields.in_git(raw, "metadata", "annotations", DEFAULT)
-    said = ownership.sentence(snapshot, item.metadata, named_in_git=named)
+    said = fields.managed_by(snapshot, raw, "metadata", "annotations", DEFAULT)
     return f"{item.metadata.name}: {said}" if said else ""
 
 

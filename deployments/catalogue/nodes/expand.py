@@ -85,7 +85,7 @@ def draft(snapshot: Snapshot, params: ExpandParams) -> PlanDraft:
         raise CannotPlan(f"There is no PersistentVolumeClaim {params.name} in namespace {params.namespace}.")
     mounted = _mounted_by(snapshot, params)
     where = {"namespace": params.namespace, "name": params.name}
-    named = fields.in_git(raw, *_STORAGE)
+    named = fields.in_git(snapshot, raw, *_STORAGE)
     check = CheckSpec("Volume is bound and large enough", "pvc_bound", {**where, "size": params.size})
     return PlanDraft(
         params=msgspec.to_builtins(params),
@@ -120,7 +120,7 @@ def draft(snapshot: Snapshot, params: ExpandParams) -> PlanDraft:
         verification=Verification((check,) if mounted else (), 0, 60),
         undo=_UNDO,
         blast=_blast(snapshot, claim, params, mounted),
-        managed_by=ownership.sentence(snapshot, claim.metadata, named_in_git=named),
+        managed_by=fields.managed_by(snapshot, raw, *_STORAGE),
         git_way=f"In Git: set the size of {params.name} in the manifest or values." if named else "",
         locks=ownership.locks(snapshot, claim.metadata),
     )

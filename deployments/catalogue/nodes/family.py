@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from deployments.catalogue.action import Action
 from deployments.catalogue.nodes import (
+    apply_set,
     classes,
     cordon,
+    delete_set,
     expand,
     labels,
     node_states,
@@ -24,6 +26,8 @@ ACTIONS: tuple[Action, ...] = (
     labels.REMOVE,
     classes.ACTION,
     expand.ACTION,
+    apply_set.ACTION,
+    delete_set.ACTION,
 )
 
 CONDITIONS: dict[str, Predicate] = {

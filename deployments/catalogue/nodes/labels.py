@@ -162,7 +162,8 @@ def _draft(snapshot: Snapshot, change: _Change, first: Precondition, title: str)
     params, known = change.params, change.params.resource
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}, "labels": {params.key: change.value}}}
     where = {"resource": known.key, "namespace": params.namespace, "name": params.name}
-    named = fields.in_git(change.raw, "metadata", "labels", params.key)
+    path = ("metadata", "labels", params.key)
+    named = fields.in_git(snapshot, change.raw, *path)
     # as stored: the kind under its own name, so that "nodes" and "Node" are one plan
     filled = {**msgspec.to_builtins(params), "kind": known.key}
     return PlanDraft(
@@ -171,7 +172,7 @@ def _draft(snapshot: Snapshot, change: _Change, first: Precondition, title: str)
             first,
             _not_reserved(params.key),
             _keeps_its_controller(snapshot, change),
-            fields.stays(snapshot, change.raw, "metadata", "labels", params.key),
+            fields.stays(snapshot, change.raw, *path),
         ),
         steps=(
             StepSpec(
@@ -189,7 +190,7 @@ def _draft(snapshot: Snapshot, change: _Change, first: Precondition, title: str)
         verification=Verification((), 0, _SECONDS),
         undo=_UNDO,
         blast=Blast(changed=(f"{known.kind} {params.name}",), sentence=_found_by(snapshot, change)),
-        managed_by=ownership.sentence(snapshot, change.meta, named_in_git=named),
+        managed_by=fields.managed_by(snapshot, change.raw, *path),
         git_way=f"In Git: set metadata.labels of {known.kind} {params.name} in the manifest." if named else "",
         locks=ownership.locks(snapshot, change.meta),
     )

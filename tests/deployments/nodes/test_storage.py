@@ -97,7 +97,9 @@ def test_classes_that_were_not_read_start_nothing() -> None:
 def test_a_mark_that_git_names_is_refused_while_argo_cd_heals() -> None:
     scene = Scene()
     meta = scene.get(CLASSES, "nfs-client")["metadata"]
-    meta["annotations"]["argocd.argoproj.io/tracking-id"] = "kube-prometheus-stack:x"
+    meta["annotations"]["argocd.argoproj.io/tracking-id"] = (
+        "kube-prometheus-stack:storage.k8s.io/StorageClass:/nfs-client"
+    )
     meta["managedFields"] = [
         {"manager": "argocd-controller", "fieldsV1": {"f:metadata": {"f:annotations": {f"f:{DEFAULT}": {}}}}}
     ]
