@@ -50,6 +50,7 @@ class Command(BaseCommand):
         try:
             env, demo = self._backing_services(supervisor, state, scenario)
             preflight.database_answers()
+            self._collect_static()
             # The web process opens no cluster connection: it starts while the database is prepared and the lab loads.
             self._start_web(supervisor, env, host, port)
             self._prepare_database(demo)
@@ -87,6 +88,12 @@ class Command(BaseCommand):
         argv = [sys.executable, "-m", "lab", "--scenario", scenario, "--port", str(free_port())]
         supervisor.start(Child("lab", [*argv, "--kubeconfig", str(kubeconfig)], env=env))
         return env, True
+
+    def _collect_static(self) -> None:
+        """``make run`` has done it; a bare ``manage.py serve`` would answer every page with 500 without them."""
+        if not (Path(settings.STATIC_ROOT) / "staticfiles.json").exists():
+            self._say("Collecting static files (once)")
+            call_command("collectstatic", interactive=False, verbosity=0)
 
     def _prepare_database(self, demo: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
