@@ -201,16 +201,6 @@ def replaced(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, A
     return Seen(Outlook.NOT_YET, sentence, said, remembered)
 
 
-def long_overdue(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
-    """Guard of a forced deletion: the pod should have been gone for minutes."""
-    pod = _same(snapshot, args)
-    if pod is None:
-        return Seen(Outlook.REFUSED, f"Pod {args['name']} is not there any more.")
-    if overdue(pod, snapshot.taken_at):
-        return Seen(Outlook.MET, f"Pod {args['name']} should have been gone since {_clock(pod)}.")
-    return Seen(Outlook.REFUSED, f"Pod {args['name']} is not overdue: it may still end by itself.")
-
-
 def _same(snapshot: Snapshot, args: Mapping[str, Any]) -> Pod | None:
     pod: Pod | None = snapshot.get("pods", args["namespace"], args["name"])
     return pod if pod is not None and pod.metadata.uid == args["uid"] else None

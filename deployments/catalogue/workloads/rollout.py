@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deployments.catalogue.seen import Line, Outlook, Seen
-from deployments.catalogue.workloads import narration
+from deployments.catalogue.workloads import narration, targets
 from deployments.catalogue.workloads.targets import DEPLOYMENTS, KINDS, wanted
 from integrations.kubernetes.objects import Workload
-from monitoring.checks.text import clean
+from monitoring.checks.text import clean, count
 from monitoring.snapshot import Need, Objects, Snapshot
 
 
@@ -63,6 +63,45 @@ def _counts(kind: str, item: Workload) -> tuple[bool, int, int]:
         return status.ready_replicas >= enough and updated, status.ready_replicas, status.updated_replicas
     least = min(status.updated_replicas, status.ready_replicas, status.available_replicas)
     return least >= enough and status.replicas <= enough, status.available_replicas, status.updated_replicas
+
+
+def observed(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
+    """The controller has seen the last change of the workload's spec. Says nothing about its pods."""
+    kind, name = args["kind"], args["name"]
+    item = _workload(snapshot, args)
+    if item is None:
+        return Seen(Outlook.FAILED, f"{kind} {name} is not there any more.")
+    if item.status.observed_generation < item.metadata.generation:
+        return Seen(Outlook.NOT_YET, f"Waiting for the controller to see the change of {kind} {name}.")
+    return Seen(Outlook.MET, f"The controller has seen the change of {kind} {name}.")
+
+
+def scaled_needs(snapshot: Snapshot, args: Mapping[str, Any]) -> Iterable[Need]:
+    """As :func:`needs`, and what ties the pods to the workload."""
+    yield from targets.needs(args["kind"], args["namespace"])
+    yield from narration.needs(snapshot, args)
+
+
+def scaled(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
+    """The workload has exactly ``replicas`` replicas, all ready; with none, its last pod is gone too."""
+    kind, name, enough = args["kind"], args["name"], args["replicas"]
+    item = _workload(snapshot, args)
+    lines, remembered = narration.tell(snapshot, args, memory)
+    if item is None:
+        return Seen(Outlook.FAILED, f"{kind} {name} is not there any more.", lines, remembered)
+    if wanted(kind, item) != enough:
+        said = f"Somebody else set it to {wanted(kind, item)} replicas meanwhile."
+        return Seen(Outlook.FAILED, said, lines, remembered)
+    status = item.status
+    if status.observed_generation < item.metadata.generation:
+        return Seen(Outlook.NOT_YET, "Waiting for the controller to see the new number.", lines, remembered)
+    left = len(targets.pods_of(snapshot, kind, item)) if enough == 0 else 0
+    if status.replicas == enough and status.ready_replicas >= enough and left == 0:
+        line = Line(f"{kind} {name}: {status.ready_replicas} of {enough} ready", "good")
+        return Seen(Outlook.MET, f"{name} has {count(enough, 'replica')}.", (*lines, line), remembered)
+    ending = f", {count(left, 'pod')} still ending" if left else ""
+    said = f"{status.replicas} replicas there, {status.ready_replicas} of {enough} ready{ending}."
+    return Seen(Outlook.NOT_YET, said, lines, remembered)
 
 
 def not_paused(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:

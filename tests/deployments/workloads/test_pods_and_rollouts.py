@@ -200,20 +200,6 @@ def test_a_replica_set_that_wants_none_needs_no_pod_in_its_place() -> None:
     assert scene.look("pod_replaced", **args("web-3-aaaaa")).outlook is Outlook.MET
 
 
-# -- pod_long_overdue
-
-
-@pytest.mark.parametrize(
-    ("late", "outlook"),
-    [(None, Outlook.REFUSED), (timedelta(minutes=4), Outlook.REFUSED), (timedelta(minutes=6), Outlook.MET)],
-)
-def test_only_a_pod_that_is_minutes_late_is_overdue(late: timedelta | None, outlook: Outlook) -> None:
-    scene = Scene()
-    if late is not None:
-        scene.get("pods", "db-0")["metadata"]["deletionTimestamp"] = NOW - late
-    assert scene.look("pod_long_overdue", name="db-0", uid="pod-db-0").outlook is outlook
-
-
 # -- workload_rolled_out
 
 

@@ -1,0 +1,120 @@
+"""Does Git name the field that a plan changes? Read from who wrote it last, so that nobody has to guess.
+
+Facts: Argo CD applies as field manager ``argocd-controller`` (server-side) and keeps
+``kubectl.kubernetes.io/last-applied-configuration`` (client-side); with ``selfHeal`` it takes back within seconds what
+somebody else wrote into a field that Git names, so a field it does not own there is one that Git does not name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from deployments.catalogue.action import Precondition
+from deployments.catalogue.argo import helm, ownership
+from integrations.kubernetes.parts import Meta
+from monitoring.checks.text import clean
+from monitoring.snapshot import Snapshot
+
+_MANAGER = "argocd-controller"
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+#: a field's name, or ``{"name": "web"}`` for the element of a list with that key
+Path = tuple[str | dict[str, str], ...]
+
+REPLICAS: Path = ("spec", "replicas")
+TEMPLATE: Path = ("spec", "template")
+
+
+def container_path(field: str, name: str) -> Path:
+    """Of a container in a pod template."""
+    return (*TEMPLATE, "spec", field, {"name": name})
+
+
+def env_path(field: str, container: str, variable: str) -> Path:
+    """Of a variable of a container in a pod template."""
+    return (*container_path(field, container), "env", {"name": variable})
+
+
+def names(raw: Mapping[str, Any], path: Path) -> bool:
+    """Whether Argo CD wrote this field (or something below it) of the whole object ``raw``."""
+    metadata = raw.get("metadata") or {}
+    for entry in metadata.get("managedFields") or []:
+        if entry.get("manager") == _MANAGER and not entry.get("subresource") and _owned(entry.get("fieldsV1"), path):
+            return True
+    return _applied((metadata.get("annotations") or {}).get(_APPLIED), path)
+
+
+def _owned(fields: Any, path: Path) -> bool:
+    for part in path:
+        key = f"f:{part}" if isinstance(part, str) else f"k:{json.dumps(part, separators=(',', ':'))}"
+        if not isinstance(fields, Mapping) or key not in fields:
+            return False
+        fields = fields[key]
+    return True
+
+
+def _applied(text: Any, path: Path) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    for part in path:
+        if isinstance(part, str):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        else:
+            items = value if isinstance(value, list) else []
+            value = next((i for i in items if isinstance(i, Mapping) and part.items() <= i.items()), None)
+        if value is None:
+            return False
+    return True
+
+
+def stays(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path: Path, what: str) -> Precondition:
+    """The change is not pointless: nobody sets it back within seconds. ``what``: the field's name for people.
+
+    :raises Missing: an Application renders the object, and Applications were not read.
+    """
+    sentence = "Argo CD does not set it back at once"
+    owner = ownership.owner_name(metadata)
+    if not owner:
+        return Precondition(sentence, True, "no Application renders it")
+    named = names(raw, path)
+    if ownership.application(snapshot, metadata) is None:
+        return Precondition(sentence, True, f"Application {owner} is not there any more")
+    if not ownership.reverts(snapshot, metadata):
+        until = f"{what} stays until the next sync" if named else f"Git does not name {what}"
+        return Precondition(sentence, True, f"Application {owner} has selfHeal off: {until}")
+    if named:
+        said = (
+            f"Git names {what} and Application {owner} has selfHeal on; change it in Git, or pause its auto-sync first"
+        )
+        return Precondition(sentence, False, said)
+    return Precondition(sentence, True, f"Git does not name {what}, so the selfHeal of Application {owner} leaves it")
+
+
+def managed_by(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path: Path) -> str:
+    """The plan's word on who else manages the object. :raises Missing:"""
+    return ownership.sentence(snapshot, metadata, named_in_git=names(raw, path))
+
+
+def way(snapshot: Snapshot, metadata: Meta, change: str, values: str = "") -> str:
+    """The same change through Git; empty for what no Application renders.
+
+    ``change`` says what to set in the manifest, ``values`` which Helm value renders it, when that is known.
+    """
+    app = ownership.application(snapshot, metadata)
+    if app is None:
+        return ""
+    name = app.metadata.name
+    chart = helm.source_of(app)
+    if chart is not None:
+        which = f"chart {clean(chart.chart, 120)} {clean(chart.target_revision, 60)}".rstrip()
+        said = f"set {values}" if values else f"set the value of {which} that renders it: {change}"
+        return f"Through Git: in the Helm values of Application {name}, {said}. Argo CD then rolls it out by itself."
+    source = app.spec.source
+    place = f"in {clean(source.path, 120)} of {clean(source.repo_url, 200)}" if source is not None else "in its source"
+    return f"Through Git: {place}, {change}. Argo CD then rolls it out by itself."

@@ -1,0 +1,238 @@
+"""*Scale a workload* to one or more replicas, and *stop* it (no replicas at all, which is another thing)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from deployments.catalogue.action import (
+    MARK,
+    Action,
+    Blast,
+    CannotPlan,
+    Condition,
+    Params,
+    Patch,
+    PlanDraft,
+    Precondition,
+    Rule,
+    StepSpec,
+    Verification,
+)
+from deployments.catalogue.argo import ownership
+from deployments.catalogue.workloads import firing, git, pods, rolling, targets
+from deployments.catalogue.workloads.asked import Hold, Name, Namespace, Patience
+from deployments.catalogue.workloads.targets import KINDS
+from integrations.kubernetes.jobs import Autoscaler
+from integrations.kubernetes.objects import Pod, Workload
+from monitoring.checks.text import count
+from monitoring.snapshot import Need, Objects, Raw, Snapshot
+
+_AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
+_UNDO = "Undo sets the number of replicas back to what it is now."
+
+Scalable = Literal["Deployment", "StatefulSet"]
+
+
+class StopParams(Params, frozen=True):
+    """Which workload, and how long its pods may take to end."""
+
+    namespace: Namespace
+    name: Name
+    kind: Annotated[Scalable, msgspec.Meta(description="Kind")] = "Deployment"
+    rollout_seconds: Patience = 600
+
+
+class ScaleParams(StopParams, frozen=True, kw_only=True):
+    """Which workload, to how many replicas."""
+
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=1000, description="Replicas (stopping is an action of its own)")]
+    hold_seconds: Hold = 30
+
+
+def needs(_snapshot: Snapshot, params: StopParams) -> Iterable[Need]:
+    """The workload, its pods and what their end touches, autoscalers, and the whole workload to see who writes it."""
+    yield from rolling.needs(params.kind, params.namespace)
+    yield Objects(_AUTOSCALERS, params.namespace)
+    yield Raw(KINDS[params.kind], params.namespace, params.name)
+
+
+def stop_needs(snapshot: Snapshot, params: StopParams) -> Iterable[Need]:
+    """As for scaling, and the alert rules."""
+    yield from needs(snapshot, params)
+    yield firing.NEED
+
+
+def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
+    """One patch of the number and the wait until it is reached. :raises CannotPlan: no such workload."""
+    item = targets.find(snapshot, params.kind, params.namespace, params.name)
+    verification = rolling.verification(params.kind, item, params.hold_seconds)
+    return _plan(snapshot, params, item, params.replicas, _blast(snapshot, params, item), verification)
+
+
+def stop(snapshot: Snapshot, params: StopParams) -> PlanDraft:
+    """The same with no replicas: everything ends. :raises CannotPlan: no such workload."""
+    item = targets.find(snapshot, params.kind, params.namespace, params.name)
+    mine = targets.pods_of(snapshot, params.kind, item)
+    lost = pods.endpoints_lost(snapshot, mine)
+    names = {params.name, *(line.split()[1] for line in lost)}
+    blast = Blast(
+        changed=(f"{params.kind} {params.name}",),
+        deleted=pods.lines(mine),
+        budgets=pods.budgets(snapshot, mine),
+        claims=pods.claims(mine),
+        endpoints=lost,
+        alerts=firing.lines(snapshot, params.namespace, names),
+        sentence=f"All {count(len(mine), 'pod')} end and none comes back until it is scaled up. {_ASKS_NOBODY}",
+    )
+    return _plan(snapshot, params, item, 0, blast, Verification((), 0, 0))
+
+
+_ASKS_NOBODY = "Scaling down does not ask disruption budgets."
+
+
+def _plan(
+    snapshot: Snapshot, params: StopParams, item: Workload, replicas: int, blast: Blast, verification: Verification
+) -> PlanDraft:
+    kind, where = params.kind, targets.where(item)
+    raw = snapshot.raw(KINDS[kind], params.namespace, params.name)
+    if raw is None:
+        raise CannotPlan(f"{kind} {params.name} went away while the plan was made.")
+    body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"replicas": replicas}}
+    args = {**where, "kind": kind, "replicas": replicas, "selector": targets.selector(item)}
+    return PlanDraft(
+        params=msgspec.to_builtins(params),
+        preconditions=tuple(_preconditions(snapshot, kind, item, raw, replicas)),
+        steps=(
+            StepSpec(
+                verb="scale" if replicas else "stop",
+                title=f"Set {params.name} to {count(replicas, 'replica')}",
+                how="merge patch",
+                resource=KINDS[kind],
+                effect=Patch("merge", body),
+                until=Condition("workload_scaled", args),
+                timeout_seconds=params.rollout_seconds,
+                **where,
+            ),
+        ),
+        verification=verification,
+        undo=_UNDO,
+        blast=blast,
+        managed_by=git.managed_by(snapshot, item.metadata, raw, git.REPLICAS),
+        git_way=git.way(snapshot, item.metadata, f"set spec.replicas of {kind} {params.name} to {replicas}"),
+        locks=ownership.locks(snapshot, item.metadata),
+    )
+
+
+def _preconditions(
+    snapshot: Snapshot, kind: str, item: Workload, raw: dict[str, Any], replicas: int
+) -> Iterable[Precondition]:
+    now = targets.wanted(kind, item)
+    yield Precondition(
+        f"It does not want {count(replicas, 'replica')} already",
+        now != replicas,
+        f"spec.replicas: {now}, {targets.ready(kind, item)} ready",
+    )
+    yield targets.nobody_above(kind, item.metadata)
+    yield _no_autoscaler(snapshot, kind, item)
+    if kind == "StatefulSet" and replicas < now:
+        yield _claims_stay(raw)
+    yield git.stays(snapshot, item.metadata, raw, git.REPLICAS, "spec.replicas")
+
+
+def _no_autoscaler(snapshot: Snapshot, kind: str, item: Workload) -> Precondition:
+    """An autoscaler sets the number again within seconds (and is switched off by 0 replicas)."""
+    sentence = "No autoscaler decides the number"
+    found: list[Autoscaler] = snapshot.objects(_AUTOSCALERS, item.metadata.namespace)
+    mine = [
+        a
+        for a in sorted(found, key=lambda a: a.metadata.name)
+        if (a.spec.scale_target_ref.kind, a.spec.scale_target_ref.name) == (kind, item.metadata.name)
+    ]
+    if not mine:
+        return Precondition(sentence, True, f"none of {count(len(found), 'autoscaler')} here is about it")
+    one = mine[0]
+    least = 1 if one.spec.min_replicas is None else one.spec.min_replicas
+    span = f"{least} to {one.spec.max_replicas} replicas"
+    name = f"HorizontalPodAutoscaler {one.metadata.name}"
+    return Precondition(sentence, False, f"{name} keeps {span}; change its limits instead")
+
+
+def _claims_stay(raw: dict[str, Any]) -> Precondition:
+    """A StatefulSet may be told to delete the data of the pods it gives up."""
+    policy = (raw.get("spec") or {}).get("persistentVolumeClaimRetentionPolicy") or {}
+    when = str(policy.get("whenScaled") or "Retain")
+    said = f"persistentVolumeClaimRetentionPolicy.whenScaled: {when}"
+    return Precondition("The claims of the pods that end are kept", when == "Retain", said)
+
+
+def _blast(snapshot: Snapshot, params: ScaleParams, item: Workload) -> Blast:
+    kind, now = params.kind, targets.wanted(params.kind, item)
+    changed = (f"{kind} {params.name}",)
+    mine = targets.pods_of(snapshot, kind, item)
+    if params.replicas >= now:
+        more = params.replicas - now
+        return Blast(changed=changed, sentence=f"{count(more, 'pod')} more; none of the {len(mine)} there is touched.")
+    leaving = max(0, len(mine) - params.replicas)
+    if kind == "StatefulSet":
+        going = [pod for pod in mine if _ordinal(pod) >= params.replicas]
+        return Blast(
+            changed=changed,
+            deleted=pods.lines(going),
+            budgets=pods.budgets(snapshot, going),
+            claims=pods.claims(going),
+            endpoints=pods.endpoints_lost(snapshot, going),
+            sentence=f"{count(len(going), 'pod')} with the highest ordinals end. {_ASKS_NOBODY}",
+        )
+    return Blast(
+        changed=changed,
+        budgets=pods.budgets(snapshot, mine),
+        sentence=f"{leaving} of {count(len(mine), 'pod')} end; the ReplicaSet controller picks which. {_ASKS_NOBODY}",
+    )
+
+
+def _ordinal(pod: Pod) -> int:
+    tail = pod.metadata.name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() and len(tail) < 10 else 0
+
+
+_RULES = tuple(Rule("apps", plural, ("get", "patch")) for plural in ("deployments", "statefulsets"))
+_GUARDS = (
+    "no HorizontalPodAutoscaler decides the number",
+    "Argo CD does not set it back at once: with selfHeal it does when Git names spec.replicas",
+    "no operator stands above it",
+    "a StatefulSet keeps the claims of the pods it gives up",
+)
+_action = partial(
+    Action,
+    family="Workloads",
+    rules=_RULES,
+    undo=_UNDO,
+    undoable=True,
+    guards=_GUARDS,
+    reference="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#scaling-a-deployment",
+)
+
+SCALE = _action(
+    slug="scale-workload",
+    title="Scale a workload",
+    tier=1,
+    summary="Set the number of replicas of a Deployment or StatefulSet, at least one.",
+    params=ScaleParams,
+    needs=needs,
+    draft=draft,
+    verified_by="So many replicas are there and ready; then the check workload_ready holds.",
+)
+STOP = _action(
+    slug="stop-workload",
+    title="Stop a workload",
+    tier=2,
+    summary="Scale a Deployment or StatefulSet to no replicas: nothing of it runs until it is scaled up again.",
+    params=StopParams,
+    needs=stop_needs,
+    draft=stop,
+    verified_by="No replica is left and the last pod is gone.",
+)
