@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deployments.catalogue.action import Precondition
 from deployments.catalogue.seen import Line, Outlook, Seen
-from deployments.catalogue.workloads import narration, templates
+from deployments.catalogue.workloads import narration
 from integrations.kubernetes.jobs import Job
-from monitoring.checks.text import clean, count, listing
+from monitoring.checks.text import clean, count
 from monitoring.snapshot import Need, Objects, Snapshot
 
 JOBS = "jobs.batch"
@@ -28,16 +27,6 @@ def ended(job: Job) -> tuple[str, str]:
 def selector(name: str) -> str:
     """The label that every Kubernetes version gives the pods of a Job."""
     return f"job-name={name}"
-
-
-def no_credential(template: Mapping[str, Any], line: str) -> Precondition:
-    """The plan is stored and shown, and the template would be in it whole. ``line``: the way by hand."""
-    sentence = "The template holds no literal credential, which the plan would have to carry"
-    found = templates.credentials(template)
-    if not found:
-        return Precondition(sentence, True, "it was looked through")
-    held = f"{count(len(found), 'literal')}: {clean(listing(found), 300)}"
-    return Precondition(sentence, False, f"{held}. Move it into a Secret, or run {line}")
 
 
 # -- conditions

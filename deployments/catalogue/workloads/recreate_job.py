@@ -60,15 +60,15 @@ def draft(snapshot: Snapshot, params: RecreateJobParams) -> PlanDraft:
     if job is None or raw is None:
         raise CannotPlan(f"There is no Job {params.name} in namespace {params.namespace}.")
     body = again(raw)
-    line = f"kubectl -n {params.namespace} get job {params.name} -o yaml, and kubectl replace --force"
     by_argo = ownership.reverts(snapshot, job.metadata)
+    if not by_argo:
+        templates.refuse_credentials(body["spec"]["template"], "The Job's template", "create the Job again by hand")
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
             _failed(job),
             _no_hook(job.metadata),
             _no_owner(job.metadata),
-            *([] if by_argo else [jobs.no_credential(body["spec"]["template"], line)]),
         ),
         steps=_steps(params, job, body, by_argo),
         verification=Verification((), 0, 0),

@@ -60,13 +60,13 @@ def draft(snapshot: Snapshot, params: RunCronJobParams) -> PlanDraft:
     name = _free_name(snapshot, params)
     body = job_of(templates.plain(raw), name)
     line = f"kubectl -n {params.namespace} create job {name} --from=cronjob/{params.name}"
+    templates.refuse_credentials(body["spec"].get("template") or {}, "The CronJob's template", f"run {line}")
     where: dict[str, Any] = {"namespace": params.namespace, "name": name}
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
             _not_going(cron),
             _alone(snapshot, cron),
-            jobs.no_credential(body["spec"].get("template") or {}, line),
         ),
         steps=(
             StepSpec(

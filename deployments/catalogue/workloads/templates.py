@@ -8,6 +8,7 @@ from typing import Any
 
 from common.redaction import MASK, is_sensitive_key, redact
 from deployments.catalogue.action import CannotPlan
+from monitoring.checks.text import clean, listing
 
 #: of a variable that says where a credential is, or how long it lives, and does not hold it
 _ABOUT = re.compile(
@@ -34,6 +35,20 @@ def is_credential(name: str, value: str) -> bool:
 def credentials(template: Mapping[str, Any]) -> list[str]:
     """Where literal credentials stand in a pod template, never what they are: ``TOKEN of container web``."""
     return sorted({where for where, name, value in _texts(template) if is_credential(name, value)})
+
+
+def refuse_credentials(template: Mapping[str, Any], whose: str, by_hand: str) -> None:
+    """A plan is stored and shown even when it may not run, so there must be none. ``by_hand``: what to do instead.
+
+    :raises CannotPlan: there is a literal credential in the template, which the plan would hold whole.
+    """
+    found = credentials(template)
+    if found:
+        where = clean(listing(found), 300)
+        raise CannotPlan(
+            f"{whose} holds what looks like a credential ({where}), and a plan must not carry one. "
+            f"Move it into a Secret, or {by_hand}."
+        )
 
 
 def refuse_placeholders(value: Any) -> None:

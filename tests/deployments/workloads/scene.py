@@ -14,14 +14,14 @@ from deployments.catalogue.seen import Seen
 from monitoring.snapshot import Snapshot, from_case
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
-_CASE = Path(__file__).parent / "cases" / "shop.yaml"
+_CASE = yaml.safe_load((Path(__file__).parent / "cases" / "shop.yaml").read_text())
 
 
 class Scene:
     """One recorded cluster, to be changed by the test before it is read."""
 
     def __init__(self) -> None:
-        self.case: dict[str, Any] = _unshared(yaml.safe_load(_CASE.read_text()))
+        self.case: dict[str, Any] = _unshared(_CASE)
 
     def get(self, resource: str, name: str) -> dict[str, Any]:
         """An object as it will be listed."""
