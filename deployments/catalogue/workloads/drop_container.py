@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from deployments.catalogue.action import MARK, Action, CannotPlan, Patch, PlanDraft, Precondition, Rule
-from deployments.catalogue.argo import helm, ownership
+from deployments.catalogue.argo import ownership
 from deployments.catalogue.workloads import git, rolling, targets, templates
 from deployments.catalogue.workloads.asked import DeploymentParams
 from deployments.catalogue.workloads.targets import DEPLOYMENTS
@@ -18,7 +18,7 @@ from monitoring.snapshot import Need, Raw, Snapshot
 
 _KIND = "Deployment"
 _UNDO = "Undo puts the container back as it was, as a new rollout."
-#: Helm values that render Grafana's sidecars (Grafana chart, facts §1.1)
+#: the values of the Grafana chart that render its other containers (facts §1.1)
 _VALUES = {
     "grafana-sc-dashboard": "sidecar.dashboards.enabled",
     "grafana-sc-datasources": "sidecar.datasources.enabled",
@@ -53,7 +53,10 @@ def draft(snapshot: Snapshot, params: DropContainerParams) -> PlanDraft:
         "spec": {"template": {"spec": {field: [drop]}}},
     }
     what = f"container {params.container}"
-    values = _values(snapshot, item, params.container)
+    value = _VALUES.get(params.container)
+    git_way, git_patch = git.way(
+        snapshot, item, f"remove {what} of Deployment {params.name}", {value: False} if value else None
+    )
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -78,7 +81,8 @@ def draft(snapshot: Snapshot, params: DropContainerParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, f"The new pods have no container {params.container}."),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
-        git_way=git.way(snapshot, item.metadata, f"remove {what} of Deployment {params.name}", values),
+        git_way=git_way,
+        git_patch=git_patch,
         locks=ownership.locks(snapshot, item.metadata),
     )
 
@@ -120,16 +124,6 @@ def _ports(containers: Iterable[dict[str, Any]]) -> set[int | str]:
     for port in (port for container in containers for port in container.get("ports") or []):
         found |= {port[key] for key in ("name", "containerPort") if port.get(key)}
     return found
-
-
-def _values(snapshot: Snapshot, item: Workload, container: str) -> str:
-    """The Helm value that renders this container, where it is known."""
-    app = ownership.application(snapshot, item.metadata)
-    source = helm.source_of(app) if app is not None else None
-    if source is None or container not in _VALUES:
-        return ""
-    root = {"kube-prometheus-stack": "grafana.", "grafana": ""}.get(source.chart)
-    return f"{root}{_VALUES[container]}: false" if root is not None else ""
 
 
 ACTION = Action(

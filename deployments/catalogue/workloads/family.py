@@ -25,8 +25,7 @@ from deployments.catalogue.workloads import (
 ACTIONS: tuple[Action, ...] = (
     restart.ACTION,
     rollback.ACTION,
-    scale.SCALE,
-    scale.STOP,
+    scale.ACTION,
     pause.PAUSE,
     pause.RESUME,
     drop_container.ACTION,

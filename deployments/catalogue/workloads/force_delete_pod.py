@@ -68,6 +68,7 @@ def draft(snapshot: Snapshot, params: ForceDeletePodParams) -> PlanDraft:
                 namespace=params.namespace,
                 name=params.name,
                 effect=Delete(grace_seconds=0),
+                unless=ending.gone(pod),
                 until=ending.gone(pod),
                 timeout_seconds=params.wait_seconds,
                 irreversible=True,
@@ -122,7 +123,7 @@ def lost(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]
     """The condition ``pod_lost``: the pod is still the planned one and may still be deleted by force."""
     pod: Pod | None = snapshot.get("pods", args["namespace"], args["name"])
     if pod is None or pod.metadata.uid != args["uid"]:
-        return Seen(Outlook.REFUSED, f"Pod {args['name']} is not there any more: nothing to force.")
+        return Seen(Outlook.MET, f"Pod {args['name']} is gone by itself: nothing to force.")
     late = pods.overdue(pod, snapshot.taken_at)
     met, said = _judged(snapshot, pod.metadata.deletion_timestamp, late, pod.spec.node_name)
     if met:

@@ -7,12 +7,14 @@ somebody else wrote into a field that Git names, so a field it does not own ther
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from deployments.catalogue.action import Precondition
-from deployments.catalogue.argo import helm, ownership
+from deployments.catalogue.argo import git_patch, helm, ownership, values
+from integrations.kubernetes.objects import Workload
 from integrations.kubernetes.parts import Meta
 from monitoring.checks.text import clean
 from monitoring.snapshot import Snapshot
@@ -79,42 +81,62 @@ def stays(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path: Path
     :raises Missing: an Application renders the object, and Applications were not read.
     """
     sentence = "Argo CD does not set it back at once"
-    owner = ownership.owner_name(metadata)
-    if not owner:
+    found = ownership.tracked(snapshot, metadata)
+    if found is None:
         return Precondition(sentence, True, "no Application renders it")
+    if found.app is None:
+        return Precondition(sentence, True, f"Application {found.name} is not there any more")
     named = names(raw, path)
-    if ownership.application(snapshot, metadata) is None:
-        return Precondition(sentence, True, f"Application {owner} is not there any more")
     if not ownership.reverts(snapshot, metadata):
         until = f"{what} stays until the next sync" if named else f"Git does not name {what}"
-        return Precondition(sentence, True, f"Application {owner} has selfHeal off: {until}")
-    if named:
-        said = (
-            f"Git names {what} and Application {owner} has selfHeal on; change it in Git, or pause its auto-sync first"
-        )
-        return Precondition(sentence, False, said)
-    return Precondition(sentence, True, f"Git does not name {what}, so the selfHeal of Application {owner} leaves it")
+        return Precondition(sentence, True, f"Application {found.name} has selfHeal off: {until}")
+    if not named:
+        said = f"Git does not name {what}, so the selfHeal of Application {found.name} leaves it"
+        return Precondition(sentence, True, said)
+    if not ownership.reverts(snapshot, metadata, _pointer(path)):
+        return Precondition(sentence, True, f"Application {found.name} is told to ignore {what}")
+    said = (
+        f"Git names {what} and Application {found.name} has selfHeal on; change it in Git, or pause its auto-sync first"
+    )
+    return Precondition(sentence, False, said)
 
 
 def managed_by(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path: Path) -> str:
     """The plan's word on who else manages the object. :raises Missing:"""
-    return ownership.sentence(snapshot, metadata, named_in_git=names(raw, path))
+    return ownership.sentence(snapshot, metadata, _pointer(path), named_in_git=names(raw, path))
 
 
-def way(snapshot: Snapshot, metadata: Meta, change: str, values: str = "") -> str:
-    """The same change through Git; empty for what no Application renders.
+def way(snapshot: Snapshot, item: Workload, change: str, grafana: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """The same change through Git, as a sentence and (where one can be made) a patch; empty for what nobody renders.
 
-    ``change`` says what to set in the manifest, ``values`` which Helm value renders it, when that is known.
+    ``change`` says what to set in the manifest; ``grafana`` the values of the Grafana chart that render it, if it is
+    Grafana's.
     """
-    app = ownership.application(snapshot, metadata)
+    app = ownership.application(snapshot, item.metadata)
     if app is None:
-        return ""
-    name = app.metadata.name
-    chart = helm.source_of(app)
+        return "", ""
+    name, chart = app.metadata.name, helm.source_of(app)
+    root = _grafana_root(item, chart.chart if chart is not None else "")
+    if root is not None and grafana:
+        made = git_patch.for_values(snapshot, app, values.setting({f"{root}{k}": v for k, v in grafana.items()}))
+        return made.sentence, made.text
     if chart is not None:
         which = f"chart {clean(chart.chart, 120)} {clean(chart.target_revision, 60)}".rstrip()
-        said = f"set {values}" if values else f"set the value of {which} that renders it: {change}"
-        return f"Through Git: in the Helm values of Application {name}, {said}. Argo CD then rolls it out by itself."
+        said = f"set the value of {which} that renders it: {change}"
+        return f"Through Git first: in the Helm values of Application {name}, {said}.", ""
     source = app.spec.source
     place = f"in {clean(source.path, 120)} of {clean(source.repo_url, 200)}" if source is not None else "in its source"
-    return f"Through Git: {place}, {change}. Argo CD then rolls it out by itself."
+    return f"Through Git first: {place}, {change}.", ""
+
+
+def _grafana_root(item: Workload, chart: str) -> str | None:
+    """Where Grafana's own values stand in a chart's; None when this is not Grafana, or not such a chart's."""
+    if item.metadata.labels.get("app.kubernetes.io/name") != "grafana":
+        return None
+    return {"kube-prometheus-stack": "grafana.", "grafana": ""}.get(chart)
+
+
+def _pointer(path: Path) -> str:
+    """The path as a JSON pointer, as far as it goes without the element of a list."""
+    plain = itertools.takewhile(lambda part: isinstance(part, str), path)
+    return "/" + "/".join(str(part) for part in plain)

@@ -48,19 +48,21 @@ def draft(snapshot: Snapshot, params: RollbackParams) -> PlanDraft:
         raise CannotPlan(f"Revision {number} of Deployment {params.name} went away while the plan was made.")
     template = templates.without_labels(templates.plain(kept["spec"]["template"]), _HASH)
     templates.refuse_placeholders(template)
-    line = f"kubectl -n {params.namespace} rollout undo deployment/{params.name} --to-revision={number}"
-    templates.refuse_credentials(template, f"The template of revision {number}", f"run {line}")
     current = templates.plain(raw["spec"]["template"])
+    what, same = _changes(current, template), current == template
+    line = f"kubectl -n {params.namespace} rollout undo deployment/{params.name} --to-revision={number}"
+    # what the Deployment itself still holds is put in again when the patch is sent; the plan never carries it
+    template = templates.masked(template, raw, "/spec/template")
+    templates.refuse_credentials(template, f"The template of revision {number}", f"run {line}")
     body = {
         "metadata": {"annotations": {MARK: "${run.mark}"}},
         "spec": {"template": {"$patch": "replace", **template}},
     }
-    what = _changes(current, template)
     return PlanDraft(
         params={**msgspec.to_builtins(params), "revision": number},
         preconditions=(
             rolling.not_paused(item),
-            _differs(number, current, template, what),
+            _differs(number, same, what),
             targets.nobody_above(_KIND, item.metadata),
             git.stays(snapshot, item.metadata, raw, git.TEMPLATE, "the pod template"),
         ),
@@ -79,7 +81,7 @@ def draft(snapshot: Snapshot, params: RollbackParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, what),
         managed_by=git.managed_by(snapshot, item.metadata, raw, git.TEMPLATE),
-        git_way=git.way(snapshot, item.metadata, f"revert the change of Deployment {params.name} that came after it"),
+        git_way=git.way(snapshot, item, f"revert the change of Deployment {params.name} that came after it")[0],
         locks=ownership.locks(snapshot, item.metadata),
     )
 
@@ -104,8 +106,7 @@ def _number(rs: Workload) -> int:
     return int(text) if text.isdigit() and len(text) < 10 else 0
 
 
-def _differs(number: int, current: Any, template: Any, what: str) -> Precondition:
-    same = current == template
+def _differs(number: int, same: bool, what: str) -> Precondition:
     said = f"revision {number} is the template in force" if same else what
     return Precondition(f"Revision {number} differs from what runs", not same, said)
 
@@ -138,7 +139,7 @@ ACTION = Action(
         "the rollout is not paused",
         "the revision is kept as a ReplicaSet and differs from what runs",
         "Argo CD would not set it back at once",
-        "the old template holds no literal credential",
+        "the old template holds no literal credential but those that the Deployment still holds",
     ),
     verified_by="The rollout is complete by the rules of kubectl rollout status; then the check workload_ready holds.",
     reference="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#rolling-back-a-deployment",

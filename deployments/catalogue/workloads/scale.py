@@ -1,9 +1,8 @@
-"""*Scale a workload* to one or more replicas, and *stop* it (no replicas at all, which is another thing)."""
+"""*Scale a workload* (K2). To no replicas at all is another thing: it stops, which is tier 2 and says what is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -34,75 +33,44 @@ from monitoring.snapshot import Need, Objects, Raw, Snapshot
 _AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
 _UNDO = "Undo sets the number of replicas back to what it is now."
 
+_ASKS_NOBODY = "Scaling down does not ask disruption budgets."
+
 Scalable = Literal["Deployment", "StatefulSet"]
 
 
-class StopParams(Params, frozen=True):
-    """Which workload, and how long its pods may take to end."""
+class ScaleParams(Params, frozen=True):
+    """Which workload, to how many replicas."""
 
     namespace: Namespace
     name: Name
+    replicas: Annotated[int, msgspec.Meta(ge=0, le=1000, description="Replicas; 0 stops it")]
     kind: Annotated[Scalable, msgspec.Meta(description="Kind")] = "Deployment"
+    hold_seconds: Hold = 30
     rollout_seconds: Patience = 600
 
 
-class ScaleParams(StopParams, frozen=True, kw_only=True):
-    """Which workload, to how many replicas."""
-
-    replicas: Annotated[int, msgspec.Meta(ge=1, le=1000, description="Replicas (stopping is an action of its own)")]
-    hold_seconds: Hold = 30
-
-
-def needs(_snapshot: Snapshot, params: StopParams) -> Iterable[Need]:
+def needs(_snapshot: Snapshot, params: ScaleParams) -> Iterable[Need]:
     """The workload, its pods and what their end touches, autoscalers, and the whole workload to see who writes it."""
     yield from rolling.needs(params.kind, params.namespace)
     yield Objects(_AUTOSCALERS, params.namespace)
     yield Raw(KINDS[params.kind], params.namespace, params.name)
-
-
-def stop_needs(snapshot: Snapshot, params: StopParams) -> Iterable[Need]:
-    """As for scaling, and the alert rules."""
-    yield from needs(snapshot, params)
-    yield firing.NEED
+    if params.replicas == 0:
+        yield firing.NEED
 
 
 def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
     """One patch of the number and the wait until it is reached. :raises CannotPlan: no such workload."""
-    item = targets.find(snapshot, params.kind, params.namespace, params.name)
-    verification = rolling.verification(params.kind, item, params.hold_seconds)
-    return _plan(snapshot, params, item, params.replicas, _blast(snapshot, params, item), verification)
-
-
-def stop(snapshot: Snapshot, params: StopParams) -> PlanDraft:
-    """The same with no replicas: everything ends. :raises CannotPlan: no such workload."""
-    item = targets.find(snapshot, params.kind, params.namespace, params.name)
-    mine = targets.pods_of(snapshot, params.kind, item)
-    lost = pods.endpoints_lost(snapshot, mine)
-    names = {params.name, *(line.split()[1] for line in lost)}
-    blast = Blast(
-        changed=(f"{params.kind} {params.name}",),
-        deleted=pods.lines(mine),
-        budgets=pods.budgets(snapshot, mine),
-        claims=pods.claims(mine),
-        endpoints=lost,
-        alerts=firing.lines(snapshot, params.namespace, names),
-        sentence=f"All {count(len(mine), 'pod')} end and none comes back until it is scaled up. {_ASKS_NOBODY}",
-    )
-    return _plan(snapshot, params, item, 0, blast, Verification((), 0, 0))
-
-
-_ASKS_NOBODY = "Scaling down does not ask disruption budgets."
-
-
-def _plan(
-    snapshot: Snapshot, params: StopParams, item: Workload, replicas: int, blast: Blast, verification: Verification
-) -> PlanDraft:
-    kind, where = params.kind, targets.where(item)
+    kind, replicas = params.kind, params.replicas
+    item = targets.find(snapshot, kind, params.namespace, params.name)
+    where = targets.where(item)
     raw = snapshot.raw(KINDS[kind], params.namespace, params.name)
     if raw is None:
         raise CannotPlan(f"{kind} {params.name} went away while the plan was made.")
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"replicas": replicas}}
     args = {**where, "kind": kind, "replicas": replicas, "selector": targets.selector(item)}
+    change = f"set spec.replicas of {kind} {params.name} to {replicas}"
+    git_way, git_patch = git.way(snapshot, item, change, {"replicas": replicas})
+    ready = rolling.verification(kind, item, params.hold_seconds)
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=tuple(_preconditions(snapshot, kind, item, raw, replicas)),
@@ -118,12 +86,15 @@ def _plan(
                 **where,
             ),
         ),
-        verification=verification,
+        # nothing runs then, so no check of the workload could read verified: the step's wait for its last pod is it
+        verification=ready if replicas else Verification((), 0, 0),
         undo=_UNDO,
-        blast=blast,
+        blast=_blast(snapshot, params, item) if replicas else _end(snapshot, params, item),
         managed_by=git.managed_by(snapshot, item.metadata, raw, git.REPLICAS),
-        git_way=git.way(snapshot, item.metadata, f"set spec.replicas of {kind} {params.name} to {replicas}"),
+        git_way=git_way,
+        git_patch=git_patch,
         locks=ownership.locks(snapshot, item.metadata),
+        tier=None if replicas else 2,
     )
 
 
@@ -199,40 +170,41 @@ def _ordinal(pod: Pod) -> int:
     return int(tail) if tail.isdigit() and len(tail) < 10 else 0
 
 
-_RULES = tuple(Rule("apps", plural, ("get", "patch")) for plural in ("deployments", "statefulsets"))
-_GUARDS = (
-    "no HorizontalPodAutoscaler decides the number",
-    "Argo CD does not set it back at once: with selfHeal it does when Git names spec.replicas",
-    "no operator stands above it",
-    "a StatefulSet keeps the claims of the pods it gives up",
-)
-_action = partial(
-    Action,
-    family="Workloads",
-    rules=_RULES,
-    undo=_UNDO,
-    undoable=True,
-    guards=_GUARDS,
-    reference="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#scaling-a-deployment",
-)
+def _end(snapshot: Snapshot, params: ScaleParams, item: Workload) -> Blast:
+    """Everything of it ends: its Services lose their endpoints for good, and alerts that name it will fire."""
+    mine = targets.pods_of(snapshot, params.kind, item)
+    lost = pods.endpoints_lost(snapshot, mine)
+    names = {params.name, *(line.split()[1] for line in lost)}
+    return Blast(
+        changed=(f"{params.kind} {params.name}",),
+        deleted=pods.lines(mine),
+        budgets=pods.budgets(snapshot, mine),
+        claims=pods.claims(mine),
+        endpoints=lost,
+        alerts=firing.lines(snapshot, params.namespace, names),
+        sentence=f"All {count(len(mine), 'pod')} end and none comes back until it is scaled up. {_ASKS_NOBODY}",
+    )
 
-SCALE = _action(
+
+ACTION = Action(
     slug="scale-workload",
     title="Scale a workload",
+    family="Workloads",
     tier=1,
-    summary="Set the number of replicas of a Deployment or StatefulSet, at least one.",
+    summary="Set the number of replicas of a Deployment or StatefulSet. To none (stopping it) is tier 2.",
     params=ScaleParams,
     needs=needs,
     draft=draft,
-    verified_by="So many replicas are there and ready; then the check workload_ready holds.",
-)
-STOP = _action(
-    slug="stop-workload",
-    title="Stop a workload",
-    tier=2,
-    summary="Scale a Deployment or StatefulSet to no replicas: nothing of it runs until it is scaled up again.",
-    params=StopParams,
-    needs=stop_needs,
-    draft=stop,
-    verified_by="No replica is left and the last pod is gone.",
+    rules=tuple(Rule("apps", plural, ("get", "patch")) for plural in ("deployments", "statefulsets")),
+    undo=_UNDO,
+    undoable=True,
+    guards=(
+        "no HorizontalPodAutoscaler decides the number",
+        "Argo CD does not set it back at once: with selfHeal it does when Git names spec.replicas",
+        "no operator stands above it",
+        "a StatefulSet keeps the claims of the pods it gives up",
+    ),
+    verified_by="So many replicas are there and ready, then the check workload_ready holds; with none, the last pod is "
+    "gone.",
+    reference="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#scaling-a-deployment",
 )

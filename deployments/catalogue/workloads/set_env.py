@@ -39,8 +39,8 @@ class SetEnvParams(DeploymentParams, frozen=True, kw_only=True):
             raise ValueError("give either a value, or secret_name and secret_key")
         if templates.is_credential(self.variable, self.value):
             raise ValueError(f"the value of {self.variable} {_REFUSED}")
-        if "${run." in self.value:
-            raise ValueError("the value holds ${run.…}, which the engine would replace")
+        if any(mark in self.value for mark in templates.PLACEHOLDERS):
+            raise ValueError("the value holds text that the engine would replace")
 
 
 def needs(_snapshot: Snapshot, params: SetEnvParams) -> Iterable[Need]:
@@ -62,6 +62,7 @@ def draft(snapshot: Snapshot, params: SetEnvParams) -> PlanDraft:
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"template": {"spec": {field: [patched]}}}}
     path = git.env_path(field, params.container, params.variable)
     said = f"{setting} in container {params.container} of Deployment {params.name}"
+    git_way, git_patch = git.way(snapshot, item, said, _values(params))
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -85,7 +86,8 @@ def draft(snapshot: Snapshot, params: SetEnvParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, _unread(params)),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
-        git_way=git.way(snapshot, item.metadata, said),
+        git_way=git_way,
+        git_patch=git_patch,
         locks=ownership.locks(snapshot, item.metadata),
     )
 
@@ -138,6 +140,20 @@ def _setting(params: SetEnvParams) -> str:
     if params.secret_name:
         return f"set variable {params.variable} from key {params.secret_key} of Secret {params.secret_name}"
     return f"set variable {params.variable}"
+
+
+def _values(params: SetEnvParams) -> dict[str, Any] | None:
+    """The values of the Grafana chart that set the same, for its container ``grafana``."""
+    if params.container != "grafana" or params.operation == "remove":
+        return None
+    if params.secret_name:
+        source = {"secretKeyRef": {"name": params.secret_name, "key": params.secret_key}}
+        return {f"envValueFrom.{_key(params.variable)}": source}
+    return {f"env.{_key(params.variable)}": params.value}
+
+
+def _key(variable: str) -> str:
+    return variable.replace(".", "\\.")
 
 
 def _unread(params: SetEnvParams) -> str:

@@ -14,10 +14,12 @@ from monitoring.checks.text import clean, listing
 _ABOUT = re.compile(
     r"(?:file|path|dir|name|url|uri|host|port|ttl|interval|timeout|enabled|issuer|type)$", re.IGNORECASE
 )
+#: a credential that the engine puts in when it sends the write
+_FILLED = re.compile(r"\$\{live:[^}]*\}")
 #: a value that is only another variable's
 _REFERENCE = re.compile(r"\$\([A-Za-z0-9_.-]+\)")
 #: what the engine would fill in
-_PLACEHOLDER = "${run."
+PLACEHOLDERS = ("${run.", "${live:")
 
 
 def is_credential(name: str, value: str) -> bool:
@@ -25,7 +27,7 @@ def is_credential(name: str, value: str) -> bool:
 
     Errs towards yes; a name like ``TOKEN_FILE`` or ``SECRET_NAME`` tells where one is and holds none.
     """
-    if not value or _REFERENCE.fullmatch(value):
+    if not value or _REFERENCE.fullmatch(value) or _FILLED.fullmatch(value):
         return False
     if is_sensitive_key(name) and not _ABOUT.search(name):
         return True
@@ -53,8 +55,48 @@ def refuse_credentials(template: Mapping[str, Any], whose: str, by_hand: str) ->
 
 def refuse_placeholders(value: Any) -> None:
     """What the engine would replace must not come from the cluster. :raises CannotPlan:"""
-    if any(_PLACEHOLDER in text for _, _, text in _texts(value)):
-        raise CannotPlan(f"The template holds the text {_PLACEHOLDER}…}}, which a plan cannot carry unchanged.")
+    for mark in PLACEHOLDERS:
+        if any(mark in text for _, _, text in _texts(value)):
+            raise CannotPlan(f"The template holds the text {mark}…}}, which a plan cannot carry unchanged.")
+
+
+def masked(template: dict[str, Any], live: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+    """A copy in which a credential that ``live`` holds too, at or below ``pointer``, is only a reference to it.
+
+    The engine fills the reference from the object it has just read (``catalogue.argo.credentials``).
+    """
+    known: dict[str, str] = {}
+    for where, text in _pointers(_at(live, pointer), pointer):
+        known.setdefault(text, where)
+    secret = {text for _, name, text in _texts(template) if is_credential(name, text)}
+    copied: dict[str, Any] = _replaced(template, {text: f"${{live:{known[text]}}}" for text in secret if text in known})
+    return copied
+
+
+def _replaced(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(inner, words) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, words) for inner in value]
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def _pointers(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """(JSON pointer, text) of every string that such a reference can name."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _pointers(inner, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _pointers(inner, f"{pointer}/{index}")
+    elif isinstance(value, str) and "}" not in pointer and "#" not in pointer:
+        yield pointer, value
+
+
+def _at(value: Any, pointer: str) -> Any:
+    for part in pointer.strip("/").split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def containers(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -44,7 +44,9 @@ class Scene:
         for item in (self.get(resource, name), self.case["raws"].get(f"{resource} shop/{name}")):
             if item is not None:
                 notes = item["metadata"].setdefault("annotations", {})
-                notes["argocd.argoproj.io/tracking-id"] = f"{app}:apps/X:shop/{name}"
+                notes["argocd.argoproj.io/tracking-id"] = (
+                    f"{app}:{item.get('apiVersion', 'v1').rpartition('/')[0]}/{item['kind']}:shop/{name}"
+                )
 
     def later(self, seconds: float) -> Scene:
         self.case["taken_at"] += timedelta(seconds=seconds)
