@@ -117,15 +117,21 @@ class ClaimSource(Part, frozen=True):
     claim_name: str = ""
 
 
+class EmptyDir(Part, frozen=True):
+    medium: str = ""
+
+
 class Volume(Part, frozen=True):
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
+    empty_dir: EmptyDir | None = None
 
 
 class PodSpec(Part, frozen=True):
     node_name: str = ""
     node_selector: dict[str, str] = {}
     service_account_name: str = ""
+    termination_grace_period_seconds: int | None = None
     containers: list[Container] = []
     init_containers: list[Container] = []
     volumes: list[Volume] = []
@@ -279,6 +285,16 @@ class Claim(KubeObject, frozen=True):
     status: ClaimStatus = ClaimStatus()
 
 
+class PersistentVolumeSpec(Part, frozen=True):
+    claim_ref: ObjectReference | None = None
+    #: kept raw, like a pod's: the nodes it can be mounted on
+    node_affinity: Any = None
+
+
+class PersistentVolume(KubeObject, frozen=True):
+    spec: PersistentVolumeSpec = PersistentVolumeSpec()
+
+
 class StorageClass(KubeObject, frozen=True):
     provisioner: str = ""
     volume_binding_mode: str = ""
@@ -311,6 +327,7 @@ TYPES: dict[str, type[KubeObject]] = {
     "services": Service,
     "endpointslices.discovery.k8s.io": EndpointSlice,
     "persistentvolumeclaims": Claim,
+    "persistentvolumes": PersistentVolume,
     "storageclasses.storage.k8s.io": StorageClass,
     "configmaps": ConfigMap,
     "events": Event,

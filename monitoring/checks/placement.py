@@ -92,7 +92,7 @@ def excluded(spec: PodSpec, name: str, node: Node | None) -> bool:
     ):
         return True
     terms = _terms(spec.affinity)
-    return bool(terms) and not any(_term_matches(term, labels, name) for term in terms)
+    return bool(terms) and not any(term_matches(term, labels, name) for term in terms)
 
 
 def _terms(affinity: Any) -> list[Any]:
@@ -103,7 +103,8 @@ def _terms(affinity: Any) -> list[Any]:
     return [term for term in node if isinstance(term, dict)] if isinstance(node, list) else []
 
 
-def _term_matches(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:
+def term_matches(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:
+    """Whether a node of these labels and this name fits one node selector term."""
     expressions = term.get("matchExpressions") or []
     fields = term.get("matchFields") or []
     if not expressions and not fields:

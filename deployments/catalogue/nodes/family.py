@@ -8,6 +8,7 @@ from deployments.catalogue.nodes import (
     classes,
     cordon,
     delete_set,
+    drain,
     expand,
     labels,
     node_states,
@@ -20,6 +21,7 @@ from deployments.catalogue.seen import Predicate
 ACTIONS: tuple[Action, ...] = (
     cordon.CORDON,
     cordon.UNCORDON,
+    drain.ACTION,
     taints.TAINT,
     taints.UNTAINT,
     labels.SET,
@@ -34,6 +36,7 @@ CONDITIONS: dict[str, Predicate] = {
     "node_unschedulable": Predicate(node_states.needs, node_states.unschedulable),
     "node_schedulable": Predicate(node_states.needs, node_states.schedulable),
     "node_cordoned": Predicate(node_states.needs, node_states.cordoned),
+    "node_drained": Predicate(node_states.drain_needs, node_states.drained),
     "node_taints": Predicate(node_states.needs, node_states.taints),
     "one_default_class": Predicate(storage_states.class_needs, storage_states.one_default),
     "class_not_default": Predicate(storage_states.class_needs, storage_states.not_default),

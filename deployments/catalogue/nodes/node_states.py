@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deployments.catalogue.nodes import evictable
 from deployments.catalogue.nodes.machines import NODES, UNSCHEDULABLE
-from deployments.catalogue.seen import Outlook, Seen
+from deployments.catalogue.seen import Line, Outlook, Seen
 from integrations.kubernetes.objects import Node
 from monitoring.checks.nodes import taint_text
-from monitoring.checks.text import listing
+from monitoring.checks.text import count, listing
 from monitoring.snapshot import Need, Objects, Snapshot
 
 
@@ -63,6 +64,24 @@ def taints(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, An
     if left:
         return Seen(Outlook.NOT_YET, f"{args['name']} still has {listing(left)}.")
     return Seen(Outlook.MET, f"Taints of {args['name']}: {listing(sorted(have), 8) or 'none'}.")
+
+
+def drain_needs(_snapshot: Snapshot, _args: Mapping[str, Any]) -> Iterable[Need]:
+    """All pods, and the DaemonSets whose pods may stay."""
+    yield Objects("pods")
+    yield Objects("daemonsets.apps")
+
+
+def drained(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
+    """``{name}``: only mirror pods and pods of DaemonSets are left on the node."""
+    found = evictable.of_node(snapshot, args["name"])
+    left = [evictable.title(pod) for pod in (*found.evicted, *found.ending)]
+    if not left:
+        sentence = f"No evictable pod is left on {args['name']}; {count(len(found.stay), 'pod')} stay there."
+        return Seen(Outlook.MET, sentence)
+    said = f"Still on {args['name']}: {listing(left)}."
+    lines = () if memory.get("said") == said else (Line(said),)
+    return Seen(Outlook.NOT_YET, said, lines, {**memory, "said": said})
 
 
 def _node(snapshot: Snapshot, args: Mapping[str, Any]) -> Node | None:

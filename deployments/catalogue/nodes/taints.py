@@ -38,9 +38,9 @@ from monitoring.snapshot import Need, Objects, Raw, Snapshot
 _UNDO = "The list of taints as it was is set back."
 _SECONDS = 60
 _RULES = (Rule("", "nodes", ("get", "patch")),)
-_PROTECTED = "storage=hdd, metallb=disabled"
+_PROTECTED = ("storage=hdd", "metallb=disabled")
 _PROTECTED_WORDS = "Taints no node may lose, key=value each: worker04 must keep storage=hdd and metallb=disabled"
-Protected = Annotated[str, msgspec.Meta(max_length=500, description=_PROTECTED_WORDS)]
+Protected = Annotated[tuple[str, ...], msgspec.Meta(max_length=50, description=_PROTECTED_WORDS)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=317, description="Key of the taint")]
 RawTaint = dict[str, Any]
 
@@ -149,10 +149,13 @@ def _not_reserved(key: str) -> Precondition:
     return Precondition("The key is no one else's", not owner, evidence)
 
 
-def _keeps_protected(protected: str, removed: Iterable[RawTaint]) -> Precondition:
-    wanted = [part.strip() for part in protected.split(",") if part.strip()]
-    hit = [_text(taint) for taint in removed if any(_is(taint, one) for one in wanted)]
-    evidence = f"{listing(hit)} is protected by the parameter protected" if hit else f"protected: {listing(wanted, 8)}"
+def _keeps_protected(protected: tuple[str, ...], removed: Iterable[RawTaint]) -> Precondition:
+    hit = [_text(taint) for taint in removed if any(_is(taint, one) for one in protected)]
+    evidence = (
+        f"{listing(hit)} is protected by the parameter protected"
+        if hit
+        else f"protected: {listing(protected, 8) or 'none'}"
+    )
     return Precondition("No protected taint is removed", not hit, evidence)
 
 

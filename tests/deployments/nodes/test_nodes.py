@@ -179,7 +179,7 @@ def test_another_value_of_a_protected_taint_is_refused() -> None:
     scene = Scene()
     (reason,) = unmet(scene.draft("taint", node="worker04", key="storage", value="ssd"))
     assert reason == "No protected taint is removed: storage=hdd:NoSchedule is protected by the parameter protected"
-    drafted = scene.draft("taint", node="worker04", key="storage", value="ssd", protected="metallb")
+    drafted = scene.draft("taint", node="worker04", key="storage", value="ssd", protected=["metallb"])
     assert unmet(drafted) == []
     assert drafted.steps[0].until is not None
     assert drafted.steps[0].until.args["absent"] == ["storage=hdd:NoSchedule"]
