@@ -245,13 +245,8 @@ _GUARDS = (
     "No controller loses its pod by it",
     "Argo CD does not set it back at once",
 )
-#: of every kind known here that an installation wants labelled; these are the shipped ones
-_RULES = (
-    Rule("", "nodes", ("get", "patch")),
-    Rule("", "pods", ("get", "patch")),
-    Rule("", "services", ("get", "patch")),
-    Rule("apps", "deployments", ("get", "patch")),
-)
+#: of every kind that an installation wants labelled; shipped are nodes, and in one namespace what sets may hold
+_RULES = (Rule("", "nodes", ("get", "patch")),)
 _REFERENCE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
 
 SET = Action(
