@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 
+from lab.api import claim_sizes
 from lab.api.errors import Obj
 from lab.api.registry import Resource
 from lab.api.store import Store
@@ -34,6 +35,8 @@ def on_update(store: Store, resource: Resource, old: Obj, obj: Obj) -> None:
         _service(store, obj)
     elif resource.kind == "Pod":
         _keep_pod_fields(old, obj)
+    elif resource.kind == "PersistentVolumeClaim":
+        claim_sizes.check(store, old, obj)
 
 
 def _namespace(_store: Store, obj: Obj) -> None:

@@ -13,6 +13,7 @@ from lab.controllers.kubelet.logs import Logs
 from lab.controllers.loadbalancer import LoadBalancerController
 from lab.controllers.prometheus_operator import PrometheusOperator
 from lab.controllers.replicaset import ReplicaSetController
+from lab.controllers.resizing import Resizer
 from lab.controllers.scheduler import Scheduler
 from lab.controllers.statefulset import StatefulSetController
 from lab.controllers.volumes import Provisioner, VolumeBinder
@@ -45,6 +46,7 @@ def controllers(world: World, logs: Logs, *, own_workloads: bool) -> list[Contro
         ApplicationController(world),
         LoadBalancerController(world),
         Provisioner(world),
+        Resizer(world),
     ]
     if not world.own_server:
         everywhere.append(Heartbeat(world))

@@ -7,6 +7,7 @@ so a claim that stays Pending has a cause one can find. With a real controller m
 from __future__ import annotations
 
 from lab.controllers import meta
+from lab.controllers.cache import Cache
 from lab.controllers.client import ApiError, Object
 from lab.controllers.world import Controller, Key, Mapper
 
@@ -67,6 +68,20 @@ def bound_claim_status(claim: Object, volume: Object) -> Object:
     }
 
 
+def provisions(pod: Object) -> str:
+    """The provisioner that runs in a pod, or nothing."""
+    for container in pod["spec"]["containers"]:
+        for entry in container.get("env") or []:
+            if entry["name"] == "PROVISIONER_NAME":
+                return str(entry.get("value", ""))
+    return ""
+
+
+def alive(cache: Cache, provisioner: str) -> bool:
+    """Whether a ready pod runs this provisioner."""
+    return any(provisions(pod) == provisioner and meta.pod_ready(pod) for pod in cache.list("pods"))
+
+
 class Provisioner(Controller):
     agent = "nfs-client-provisioner"
 
@@ -74,22 +89,11 @@ class Provisioner(Controller):
         return {
             CLAIMS: lambda obj: [meta.key_of(obj)],
             CLASSES: lambda _obj: self._open(),
-            "pods": lambda pod: self._open() if self._provisions(pod) else [],
+            "pods": lambda pod: self._open() if provisions(pod) else [],
         }
 
     def _open(self) -> list[Key]:
         return [meta.key_of(claim) for claim in self.cache.list(CLAIMS) if not claim["spec"].get("volumeName")]
-
-    @staticmethod
-    def _provisions(pod: Object) -> str:
-        for container in pod["spec"]["containers"]:
-            for entry in container.get("env") or []:
-                if entry["name"] == "PROVISIONER_NAME":
-                    return str(entry.get("value", ""))
-        return ""
-
-    def _alive(self, provisioner: str) -> bool:
-        return any(self._provisions(pod) == provisioner and meta.pod_ready(pod) for pod in self.cache.list("pods"))
 
     async def reconcile(self, key: Key) -> float | None:
         claim = self.cache.get(CLAIMS, *key)
@@ -109,7 +113,7 @@ class Provisioner(Controller):
             text = "waiting for first consumer to be created before binding"
             await self.world.recorder.record("persistentvolume-controller", claim, "WaitForFirstConsumer", text)
             return None
-        if not self._alive(storage_class["provisioner"]):
+        if not alive(self.cache, storage_class["provisioner"]):
             text = (
                 "Waiting for a volume to be created either by the external provisioner "
                 f"'{storage_class['provisioner']}' or manually by the system administrator."
