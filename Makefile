@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 T      ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock lab clean
+.PHONY: help run test check format lock lab storm clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lock: $(VENV)/.dev ## resolve pyproject.toml into the two lock files again
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements-dev.lock
+
+storm: $(VENV)/.dev ## many runs, each killed, cut or delayed somewhere, judged by the API server's ledger (RUNS=300 SEED=7)
+	@$(BIN)/python -m tests.faults.storm --runs $(or $(RUNS),300) --seed $(or $(SEED),7)
 
 lab: $(VENV)/.installed ## only the demo cluster (SCENARIO=…, prints its kubeconfig)
 	@mkdir -p .phaseboard/lab

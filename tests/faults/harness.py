@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import httpx
 import yaml
 
 from tests.conftest import RedisServer
+from tests.faults.judge import Told
 
 ROOT = Path(__file__).parents[2]
 APP = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/kube-prometheus-stack"
@@ -44,12 +45,15 @@ def wait_for(what: str, probe: Callable[[], Any], seconds: float = 30.0) -> Any:
 class Stage:
     """The whole stage. ``point`` arms a kill point, ``broken`` puts Grafana into the report's state again."""
 
-    def __init__(self, directory: Path, *, lease_seconds: float = 3.0, speed: float = 0.2) -> None:
+    def __init__(
+        self, directory: Path, *, lease_seconds: float = 3.0, speed: float = 0.2, scenario: str = "grafana-broken"
+    ) -> None:
         self.directory = directory
         self.redis = RedisServer(str(directory))
         self.fault = directory / "fault"
         self.kubeconfig = directory / "kubeconfig"
-        self._speed = speed
+        self._speed, self._scenario = speed, scenario
+        self._clicker: subprocess.Popen[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self.worker: subprocess.Popen[bytes] | None = None
         self.environment = {
@@ -70,7 +74,7 @@ class Stage:
 
     def start(self) -> None:
         """Lab, Redis, migrated database, worker."""
-        lab = [sys.executable, "-m", "lab", "--scenario", "grafana-broken", "--port", "0", "--speed", str(self._speed)]
+        lab = [sys.executable, "-m", "lab", "--scenario", self._scenario, "--port", "0", "--speed", str(self._speed)]
         self._spawn([*lab, "--kubeconfig", str(self.kubeconfig)], "lab")
         self.redis.start()
         self.manage("migrate", "--skip-checks", "-v", "0")
@@ -87,6 +91,34 @@ class Stage:
         self.worker = self._spawn([*celery, "-s", str(self.directory / "beat"), "-l", "info"], "worker")
         wait_for("the worker is ready", lambda: " ready." in self.output("worker"), 60)
 
+    def second_worker(self) -> subprocess.Popen[bytes]:
+        """One more worker, for the time that the first cannot answer."""
+        celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "1", "-B"]
+        name = [*celery, "-n", "second@%h", "-s", str(self.directory / "beat-2"), "-l", "info"]
+        (self.directory / "second.log").write_text("")
+        process = self._spawn(name, "second")
+        wait_for("the second worker is ready", lambda: " ready." in self.output("second"), 60)
+        return process
+
+    def click(self, **wish: Any) -> dict[str, Any]:
+        """What a person does, through a process that lives as long as the stage (tests.faults.clicker)."""
+        if self._clicker is None:
+            self._clicker = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.clicker"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._clicker.stdin is not None and self._clicker.stdout is not None
+        self._clicker.stdin.write(json.dumps(wish) + "\n")
+        self._clicker.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._clicker.stdout.readline())
+        return answer
+
     def kill_worker(self) -> None:
         """kill -9 of the worker and all its children."""
         assert self.worker is not None
@@ -96,7 +128,8 @@ class Stage:
 
     def stop(self) -> None:
         """Everything this stage started."""
-        for process in self._processes:
+        everything: list[subprocess.Popen[Any]] = [*self._processes, *filter(None, [self._clicker])]
+        for process in everything:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -187,6 +220,27 @@ class Stage:
             if e["seq"] > since and not e.get("dry_run") and "portal-remediation" in (e.get("field_manager") or "")
         ]
         return Counter(f"{e['verb']} {e['resource']} {e['name']}" for e in mine)
+
+    def ledger(self, since: int = 0) -> list[dict[str, Any]]:
+        """Every effect the API server accepted from the portal after ``since``, dry runs left out."""
+        answer = self.api.get("/lab/ledger", params={"since": since}).raise_for_status().json()
+        return [e for e in answer["entries"] if e["user_agent"] == "phaseboard"]
+
+    def told(self, runs: Sequence[str], clicks: dict[str, list[str]] | None = None) -> Told:
+        """What the portal's database says of these runs."""
+        marks = ",".join("?" * len(runs))
+        rows = self.rows(
+            f"SELECT r.*, p.document AS document FROM deployments_run r"
+            f" JOIN deployments_plan p ON p.hash = r.plan_id WHERE r.id IN ({marks})",
+            *runs,
+        )
+        return Told(
+            runs=rows,
+            steps=self.rows(f"SELECT * FROM deployments_step WHERE run_id IN ({marks})", *runs),
+            lines=self.rows(f"SELECT run_id, number FROM deployments_logline WHERE run_id IN ({marks})", *runs),
+            clicks=clicks or {},
+            plans={row["id"]: json.loads(row["document"])["steps"] for row in rows},
+        )
 
     def last_seq(self) -> int:
         """The ledger's end at this moment."""

@@ -1,7 +1,7 @@
-"""``python -m tests.faults.storm --runs 20 --seed 7``: repairs with a kill -9 at a random point each, by the ledger.
+"""``python -m tests.faults.storm --runs 300 --seed 7``: runs of many actions, each in trouble, judged by the ledger.
 
-Prints one line per run and a table of how long each run needed after its kill; exits 1 on the first broken promise. The
-same seed gives the same points.
+Real processes: the lab's API server over HTTPS, a redis-server, Celery workers, one process that clicks. Prints a line
+per run and a table at the end; exits 1 on the first broken promise. The same seed gives the same actions and troubles.
 """
 
 from __future__ import annotations
@@ -12,64 +12,178 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.faults.harness import Stage
+from tests.faults.harness import Stage, wait_for
+from tests.faults.judge import violations
+from tests.faults.trouble import TROUBLES, Trouble
 
-_STEPS = (1, 3, 5)
-_STEPWISE = ("before_intent", "after_intent", "after_effect", "after_outcome", "step_done")
-_ANYWHERE = ("claimed", "prepared", "in_wait", "in_verify", "before_end")
-_EXPECTED = {"patch applications.argoproj.io kube-prometheus-stack": 3}
+NAMESPACE = "platform-monitoring"
+_MANIFESTS = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: storm-%(n)s-a}
+data: {run: "%(n)s"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: storm-%(n)s-b}
+data: {run: "%(n)s"}
+"""
+Params = dict[str, Any]
+
+
+def _label(_stage: Stage, number: int) -> Params:
+    kind = {"kind": "Deployment", "namespace": NAMESPACE, "name": "kube-prometheus-stack-kube-state-metrics"}
+    return {"action": "set-label", "params": {**kind, "key": "storm", "value": f"n{number}"}}
+
+
+def _taint(_stage: Stage, number: int) -> Params:
+    return {"action": "taint", "params": {"node": "worker03", "key": f"storm-{number}", "effect": "PreferNoSchedule"}}
+
+
+def _refresh(_stage: Stage, _number: int) -> Params:
+    return {"action": "refresh-application", "params": {"application": "kube-prometheus-stack", "mode": "hard"}}
+
+
+def _apply(_stage: Stage, number: int) -> Params:
+    params = {"set": f"storm-{number}", "namespace": NAMESPACE, "manifests": _MANIFESTS % {"n": number}}
+    return {"action": "apply-set", "params": {**params, "hold_seconds": "1"}}
+
+
+def _pod(stage: Stage, action: str) -> Params:
+    """A pod of kube-state-metrics that is ready: its controller makes another."""
+    selector = {"labelSelector": "app.kubernetes.io/name=kube-state-metrics"}
+
+    def ready() -> str:
+        found = stage.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods", params=selector).raise_for_status().json()
+        for pod in found["items"]:
+            conditions = pod["status"].get("conditions", [])
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions) and not pod["metadata"].get(
+                "deletionTimestamp"
+            ):
+                return str(pod["metadata"]["name"])
+        return ""
+
+    return {"action": action, "params": {"namespace": NAMESPACE, "name": wait_for("a ready pod", ready, 60)}}
+
+
+def _delete_pod(stage: Stage, _number: int) -> Params:
+    return _pod(stage, "delete-pod")
+
+
+def _evict_pod(stage: Stage, _number: int) -> Params:
+    return _pod(stage, "evict-pod")
+
+
+#: what is run: a patch of one object, of a custom resource, applies, a deletion, an eviction
+ACTIONS: tuple[Callable[[Stage, int], Params], ...] = (_label, _taint, _refresh, _apply, _delete_pod, _evict_pod)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One run of the storm."""
+
+    number: int
+    action: str
+    trouble: str
+    detail: str
+    state: str
+    seconds: float
+    broken: list[str] = field(default_factory=list)
+
+
+def one(
+    stage: Stage, number: int, trouble: Trouble, make: Callable[[Stage, int], Params], dice: random.Random
+) -> Outcome:
+    """One run under one trouble."""
+    wish = make(stage, number)
+    answer = stage.click(do="plan", **wish)
+    if answer.get("unmet") or "plan" not in answer:
+        return Outcome(number, wish["action"], trouble.name, "", "no plan", 0.0, [f"no plan: {answer}"])
+    since = stage.last_seq()
+    detail = trouble.before(stage, dice)
+    began = time.monotonic()
+    key = f"storm-{number}"
+    runs = stage.click(do="click", plan=answer["plan"], key=key, times=trouble.clicks)["runs"]
+    broken = [f"click: {run}" for run in runs if len(run) != 26]
+    state = "refused"
+    if not broken:
+        trouble.after(stage, dice, runs[0])
+        try:
+            state = str(stage.ended(runs[0])["state"])
+        except AssertionError as error:
+            broken.append(str(error))
+    seconds = time.monotonic() - began
+    if stage.fault.exists():
+        detail += " (never reached)"
+    trouble.heal(stage)
+    if not broken:
+        broken = violations(stage.ledger(since), stage.told(runs, {key: runs}))
+        if state not in trouble.ends:
+            broken.append(f"ended as {state}: {stage.row(runs[0])['sentence']}")
+    return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken)
+
+
+def storm(stage: Stage, runs: int, seed: int, tell: Callable[[Outcome], None]) -> list[Outcome]:
+    """So many runs; every trouble comes about equally often. Stops at the first broken promise."""
+    dice = random.Random(seed)
+    done: list[Outcome] = []
+    order: list[Trouble] = []
+    for number in range(1, runs + 1):
+        if not order:
+            order = dice.sample(TROUBLES, len(TROUBLES))
+        outcome = one(stage, number, order.pop(), dice.choice(ACTIONS), dice)
+        done.append(outcome)
+        tell(outcome)
+        if outcome.broken:
+            break
+    return done
+
+
+def table(done: Sequence[Outcome], seed: int) -> str:
+    """How many runs under each trouble, and how long they took from the click to their end."""
+    groups: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in done:
+        groups[outcome.trouble].append(outcome)
+    lines = ["| trouble | runs | ended | median s | longest s |", "|---|---|---|---|---|"]
+    for name in sorted(groups):
+        seconds = [o.seconds for o in groups[name]]
+        states = ", ".join(sorted({o.state.replace("_", " ") for o in groups[name]}))
+        lines.append(f"| {name} | {len(seconds)} | {states} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |")
+    broken = sum(bool(o.broken) for o in done)
+    lines.append("")
+    lines.append(f"{len(done)} runs, seed {seed}: {broken} with a broken promise.")
+    return "\n".join(lines)
 
 
 def main() -> int:
     """Run the storm. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    dice = random.Random(options.seed)
-    points = [f"{point}:{step}" for point in _STEPWISE for step in _STEPS] + list(_ANYWHERE)
-    took: list[float] = []
+
+    def tell(outcome: Outcome) -> None:
+        said = "; ".join(outcome.broken) or "ok"
+        what = f"{outcome.trouble} {outcome.detail}".strip()
+        sys.stdout.write(
+            f"{outcome.number:>4} {outcome.action:<20} {what:<44} {outcome.state:<12} {outcome.seconds:5.1f} s {said}\n"
+        )
+        sys.stdout.flush()
+
     with tempfile.TemporaryDirectory(prefix="storm-") as directory:
-        stage = Stage(Path(directory))
+        stage = Stage(Path(directory), scenario="healthy")
         try:
             stage.start()
-            for number in range(1, options.runs + 1):
-                point = dice.choice(points)
-                seconds, broken = _one(stage, point)
-                sys.stdout.write(f"{number:>4} {point:<18} {seconds:6.1f} s {broken or 'ok'}\n")
-                sys.stdout.flush()
-                if broken:
-                    return 1
-                took.append(seconds)
+            done = storm(stage, options.runs, options.seed, tell)
         finally:
             stage.stop()
-    sys.stdout.write(
-        f"{len(took)} runs, seed {options.seed}: 0 lost, 0 repeated; "
-        f"median {statistics.median(took):.1f} s, longest {max(took):.1f} s\n"
-    )
-    return 0
-
-
-def _one(stage: Stage, point: str) -> tuple[float, str]:
-    """One run with one kill: its time, and what was broken."""
-    stage.broken()
-    before = stage.last_seq()
-    stage.point(point)
-    run = stage.accept(hold_seconds="1")
-    began = time.monotonic()
-    try:
-        row = stage.ended(run)
-    except AssertionError as error:
-        return time.monotonic() - began, str(error)
-    seconds = time.monotonic() - began
-    if stage.fault.exists():
-        return seconds, f"the run never reached {point}"
-    if row["state"] != "succeeded":
-        return seconds, f"{row['state']}: {row['sentence']}"
-    effects = stage.effects(before)
-    return seconds, "" if effects == _EXPECTED else f"the ledger has {dict(effects)}"
+    sys.stdout.write(f"\n{table(done, options.seed)}\n")
+    return 1 if any(outcome.broken for outcome in done) else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""A person who clicks, in a process of its own with Django set up once: plans, runs and cancels by JSON lines.
+
+Calls what the pages call (``deployments.services``); opens no connection to the cluster, plans are made by the worker.
+``{"do": "plan", "action", "params"}`` → ``{"plan"}``; ``{"do": "click", "plan", "key", "times"}`` → ``{"runs"}``, the
+run that each of so many simultaneous clicks of one form got; ``{"do": "cancel", "run"}`` → ``{}``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+def _user() -> Any:
+    from django.contrib.auth.models import User
+
+    made, _ = User.objects.get_or_create(username="storm", defaults={"is_superuser": True})
+    return made
+
+
+def _plan(user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from deployments.models import PlanRequest
+    from deployments.services import request_plan
+    from deployments.states import RequestState
+
+    request = request_plan(user, wish["action"], wish["params"])
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        found = PlanRequest.objects.select_related("plan").get(pk=request.pk)
+        if found.state == RequestState.PLANNED and found.plan is not None:
+            unmet = [p["sentence"] for p in found.plan.preconditions if not p["met"]]
+            return {"plan": found.plan.pk, "unmet": unmet}
+        if found.state == RequestState.FAILED:
+            return {"error": found.sentence}
+        time.sleep(0.02)
+    return {"error": "no plan within 60 s"}
+
+
+def _click(user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    def once(_: int) -> str:
+        from django.db import connection
+
+        from deployments.errors import Refusal, TargetBusy
+        from deployments.services import start_run
+
+        try:
+            return str(start_run(user, wish["plan"], wish["key"]).pk)
+        except TargetBusy as busy:
+            return str(busy.run.pk)
+        except Refusal as refused:
+            return f"refused: {refused}"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(int(wish.get("times", 1))) as pool:
+        return {"runs": list(pool.map(once, range(int(wish.get("times", 1)))))}
+
+
+def _cancel(user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from deployments.errors import Refusal
+    from deployments.models import Run
+    from deployments.services import cancel_run
+
+    try:
+        cancel_run(user, Run.objects.get(pk=wish["run"]))
+    except Refusal as late:
+        return {"late": str(late)}
+    return {}
+
+
+def main() -> None:
+    """Answer one line for each line, until the input ends."""
+    import django
+
+    django.setup()
+    user = _user()
+    does = {"plan": _plan, "click": _click, "cancel": _cancel}
+    for line in sys.stdin:
+        wish = json.loads(line)
+        try:
+            answer = does[wish["do"]](user, wish)
+        except Exception as error:  # noqa: BLE001 - the harness must see it, whatever it is
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

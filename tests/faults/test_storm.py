@@ -1,0 +1,30 @@
+"""A small storm in every test run: each trouble once, on chance actions. ``make storm`` is the large one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.harness import Stage
+from tests.faults.storm import Outcome, storm
+from tests.faults.trouble import TROUBLES
+
+pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(900)]
+
+
+def test_no_trouble_breaks_a_promise(tmp_path: Path) -> None:
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    seed = int(os.environ.get("STORM_SEED", "11"))
+    told: list[Outcome] = []
+    stage = Stage(tmp_path, scenario="healthy")
+    try:
+        stage.start()
+        done = storm(stage, len(TROUBLES), seed, told.append)
+    finally:
+        stage.stop()
+    assert [o for o in done if o.broken] == []
+    assert {o.trouble for o in done} == {trouble.name for trouble in TROUBLES}

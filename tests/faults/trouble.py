@@ -1,0 +1,121 @@
+"""What is done to a run while it works: each trouble by its experiment (docs/reliability.md). Seeded chance."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.harness import Stage
+
+#: kill points that every step passes, and those of a run
+STEPWISE = ("before_intent", "after_intent", "after_effect", "after_outcome", "step_done")
+ANYWHERE = ("claimed", "prepared", "in_wait", "in_verify", "before_end")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """``before`` the click, ``after`` it (with the run's id), and ``heal`` when the run has ended.
+
+    ``ends``: how a run may end under it; every run may also end as *outcome unknown* only where that is among them.
+    """
+
+    name: str
+    before: Callable[[Stage, random.Random], str]
+    after: Callable[[Stage, random.Random, str], None] = lambda stage, dice, run: None
+    heal: Callable[[Stage], None] = lambda stage: None
+    ends: frozenset[str] = frozenset({"succeeded"})
+    clicks: int = 1
+
+
+def _nothing(_stage: Stage, _dice: random.Random) -> str:
+    return ""
+
+
+def _kill_point(stage: Stage, dice: random.Random) -> str:
+    point = dice.choice([*(f"{name}:1" for name in STEPWISE), *ANYWHERE])
+    stage.point(point)
+    return point
+
+
+def _kill_soon(stage: Stage, dice: random.Random, _run: str) -> None:
+    time.sleep(dice.uniform(0, 1.2))
+    stage.kill_worker()
+    stage.start_worker()
+
+
+def _freeze(stage: Stage, dice: random.Random, _run: str) -> None:
+    """Longer than the lease: whoever wakes up then is a superseded owner."""
+    time.sleep(dice.uniform(0, 0.4))
+    assert stage.worker is not None
+    os.killpg(stage.worker.pid, signal.SIGSTOP)
+    second = stage.second_worker()
+    time.sleep(5)
+    os.killpg(stage.worker.pid, signal.SIGCONT)
+    time.sleep(1)
+    os.killpg(second.pid, signal.SIGTERM)
+    second.wait(20)
+
+
+def _redis(stage: Stage, dice: random.Random, _run: str) -> None:
+    time.sleep(dice.uniform(0, 0.5))
+    stage.redis.stop()
+    time.sleep(1)
+    stage.redis.start()
+
+
+def _cancel(stage: Stage, dice: random.Random, run: str) -> None:
+    time.sleep(dice.uniform(0, 1.0))
+    stage.click(do="cancel", run=run)
+
+
+def _rule(**rule: Any) -> Callable[[Stage, random.Random], str]:
+    def before(stage: Stage, _dice: random.Random) -> str:
+        stage.fault_on(agent="phaseboard", **rule)
+        return ""
+
+    return before
+
+
+def _clear(stage: Stage) -> None:
+    stage.api.delete("/lab/faults").raise_for_status()
+    stage.fault.unlink(missing_ok=True)
+
+
+def _struck(name: str, ends: frozenset[str] = frozenset({"succeeded"}), **rule: Any) -> Trouble:
+    return Trouble(name, _rule(**rule), heal=_clear, ends=ends)
+
+
+_EITHER = frozenset({"succeeded", "cancelled"})
+_WRITES: dict[str, Any] = {"verb": "patch,create,delete,update", "dry_run": False}
+#: a server that says no in the middle: the run says so, with what was made before
+_SAID_NO = frozenset({"failed"})
+#: what was decided about moved: refused; what is created or goes by its uid cannot be touched
+_MOVED = frozenset({"refused", "succeeded"})
+
+TROUBLES: tuple[Trouble, ...] = (
+    Trouble("none", _nothing),
+    Trouble("E01 kill -9 at a point", _kill_point, heal=_clear),
+    Trouble("E02 kill -9 at any time", _nothing, after=_kill_soon),
+    Trouble("E03 zombie worker", _nothing, after=_freeze),
+    Trouble("E06 Redis killed", _nothing, after=_redis),
+    Trouble("E10 clicked 20 times", _nothing, clicks=20),
+    _struck("E14 answer lost", action="reset", when="after", count=1, **_WRITES),
+    Trouble("E15 cancelled", _nothing, after=_cancel, ends=_EITHER),
+    _struck("E20 500 before", action="status:500", count=2, **_WRITES),
+    _struck("E20 500 after", action="status:500", when="after", count=1, **_WRITES),
+    _struck("E13 moved by a rival", _MOVED, action="touch", count=2, **_WRITES),
+    _struck("E20 409 storm", action="conflict", count=5, **_WRITES),
+    _struck("E20 connection reset", action="reset", count=2, **_WRITES),
+    _struck("E20 403 in the middle", _SAID_NO, action="status:403", count=1, **_WRITES),
+    _struck("E20 HTML after the effect", action="html", when="after", count=1, **_WRITES),
+    _struck("E20 truncated JSON", action="truncate", count=1, **_WRITES),
+    _struck("E20 wrong type", action="type:text/plain", count=1, **_WRITES),
+    _struck("E20 empty answer", action="empty", count=1, **_WRITES),
+    _struck("E22 slow", action="delay:1-3", count=4),
+    _struck("E26 429 with Retry-After", action="status:429", count=2, retry_after=1, **_WRITES),
+)
