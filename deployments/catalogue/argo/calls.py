@@ -25,11 +25,11 @@ def refresh_patch(mode: str = "hard") -> Patch:
     return Patch("merge", {"metadata": {"annotations": {REFRESH: mode, MARK: "${run.mark}"}}})
 
 
-def sync_patch(app: Application, resources: Sequence[AppResource]) -> Patch:
-    """One operation: these resources, or everything when there are none. Never prunes."""
+def sync_patch(app: Application, resources: Sequence[AppResource], *, prune: bool = False) -> Patch:
+    """One operation: these resources, or everything when there are none."""
     sync: dict[str, Any] = {
         "revision": "",
-        "prune": False,
+        "prune": prune,
         "dryRun": False,
         "syncStrategy": {"hook": {"force": False}},
         "syncOptions": list(app.spec.sync_policy.sync_options),
@@ -38,6 +38,11 @@ def sync_patch(app: Application, resources: Sequence[AppResource]) -> Patch:
         sync["resources"] = [
             {"group": r.group, "kind": r.kind, "namespace": r.namespace, "name": r.name} for r in resources
         ]
+    return operation_patch(sync)
+
+
+def operation_patch(sync: dict[str, Any]) -> Patch:
+    """Ask for an operation and drop the state of the last one, in one write as the API server does."""
     operation = {
         "initiatedBy": {"username": "phaseboard:${run.user}"},
         "info": [{"name": INFO, "value": "${run.mark}"}],
@@ -52,8 +57,18 @@ def sync_patch(app: Application, resources: Sequence[AppResource]) -> Patch:
     return Patch("merge", body)
 
 
+def clear_state_patch() -> Patch:
+    """Drop the state of an operation that no longer exists (facts: A13)."""
+    return Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "status": {"operationState": None}})
+
+
+def spec_patch(spec: dict[str, Any], annotations: dict[str, str | None] | None = None) -> Patch:
+    """Change fields of the spec; ``null`` takes one out."""
+    return Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}", **(annotations or {})}}, "spec": spec})
+
+
 def terminate_patch() -> Patch:
-    """Stop the running operation. Guarded by :func:`running`: without a live operation it would leave a stale state."""
+    """Stop the running operation. Guarded by ``argocd_running``: without one it would leave a stale state (A13)."""
     return Patch(
         "merge",
         {

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from common.redaction import redact
 from deployments.catalogue.argo.calls import INFO
 from integrations.kubernetes.custom import Application, AppResource, OperationState
 from integrations.kubernetes.parts import Meta
@@ -13,6 +14,8 @@ from integrations.kubernetes.parts import Meta
 TRACKING = "argocd.argoproj.io/tracking-id"
 #: an operation that has not moved for so long is stuck
 STUCK = timedelta(minutes=15)
+#: phases of an operation that has not ended
+BUSY = ("Running", "Terminating")
 
 
 class Tracking(NamedTuple):
@@ -75,6 +78,12 @@ def differing(app: Application) -> list[AppResource]:
     return [r for r in app.status.resources if not r.hook and r.status != "Synced"]
 
 
+def is_live(resource: AppResource) -> bool:
+    """Whether Argo CD saw the object in the cluster. From 3.0 on it no longer says so for each object: then the
+    difference alone is known, and what differs counts as there."""
+    return resource.health is None or resource.health.status != "Missing"
+
+
 def moved_at(state: OperationState) -> datetime | None:
     """When an operation last showed life: its last end of an attempt, else its begin."""
     times = [t for t in (state.started_at, state.finished_at) if t is not None]
@@ -88,6 +97,11 @@ def is_stuck(app: Application, now: datetime) -> bool:
         return False
     moved = moved_at(state)
     return moved is not None and now - moved > STUCK
+
+
+def clean(text: str) -> str:
+    """Text of the cluster for a sentence: bounded, credentials and control characters out."""
+    return redact(text, 300)
 
 
 def describe(resource: AppResource) -> str:

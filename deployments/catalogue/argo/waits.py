@@ -22,20 +22,22 @@ def application_needs(_snapshot: Snapshot, args: Mapping[str, Any]) -> Iterable[
     return (Objects(APPLICATIONS, args["namespace"]),)
 
 
-def _application(snapshot: Snapshot, args: Mapping[str, Any]) -> Application | None:
+def application(snapshot: Snapshot, args: Mapping[str, Any]) -> Application | None:
+    """The Application of a condition's arguments. :raises Missing: not read."""
     found = snapshot.get(APPLICATIONS, args["namespace"], args["name"])
     return found if isinstance(found, Application) else None
 
 
-def _gone(args: Mapping[str, Any]) -> Seen:
+def gone(args: Mapping[str, Any]) -> Seen:
+    """It is not there any more: the plan no longer fits."""
     return Seen(Outlook.REFUSED, f"Application {args['name']} is not there any more.")
 
 
 def idle(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
     """No operation is requested or running, and the Application is not being deleted."""
-    app = _application(snapshot, args)
+    app = application(snapshot, args)
     if app is None:
-        return _gone(args)
+        return gone(args)
     if app.metadata.deletion_timestamp is not None:
         return Seen(Outlook.REFUSED, f"Application {args['name']} is being deleted.")
     if app.operation is None:
@@ -46,9 +48,9 @@ def idle(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]
 
 def running(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
     """An operation is there and runs: only then may it be terminated."""
-    app = _application(snapshot, args)
+    app = application(snapshot, args)
     if app is None:
-        return _gone(args)
+        return gone(args)
     state = app.status.operation_state
     if app.operation is not None and state is not None and state.phase == "Running":
         return Seen(Outlook.MET, f"An operation of {args['name']} is running.")
@@ -57,9 +59,9 @@ def running(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, A
 
 def refreshed(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
     """Argo CD took the refresh annotation away and compared again since we wrote it."""
-    app = _application(snapshot, args)
+    app = application(snapshot, args)
     if app is None:
-        return _gone(args)
+        return gone(args)
     at = app.status.reconciled_at
     before = memory.get("reconciled_at")
     remembered = dict(memory) if before is not None else {"reconciled_at": at.isoformat() if at else ""}
@@ -76,9 +78,9 @@ def refreshed(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, 
 
 def only_differs(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
     """Nothing but the objects named ``base`` or ``base-…`` differs from Git, and nothing would be pruned."""
-    app = _application(snapshot, args)
+    app = application(snapshot, args)
     if app is None:
-        return _gone(args)
+        return gone(args)
     errors = [c for c in app.status.conditions if c.type in ("ComparisonError", "InvalidSpecError")]
     if errors:
         return Seen(Outlook.REFUSED, f"Argo CD cannot compare {args['name']} with Git: {errors[0].message}")
@@ -100,9 +102,9 @@ def only_differs(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[s
 
 def operation_done(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
     """The operation that carries our mark ended; ``mark`` is replaced by the engine."""
-    app = _application(snapshot, args)
+    app = application(snapshot, args)
     if app is None:
-        return _gone(args)
+        return gone(args)
     if args["mark"] in marks(app.operation):
         return _progress(app.status.operation_state, memory)
     state = app.status.operation_state
