@@ -1,7 +1,7 @@
 """Bugs that somebody could write one day, each with the sentence that reveals it. The harness must catch every one.
 
-``with planted("no_mark"):`` breaks the engine in this process and mends it afterwards; ``python -m tests.faults.planted
-NAME -- celery …`` runs a worker with the bug in it. A harness that never failed proves nothing.
+``with planted("no_mark"):`` breaks the engine in this process and mends it afterwards. A harness that never failed
+proves nothing.
 """
 
 from __future__ import annotations
