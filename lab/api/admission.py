@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from collections.abc import Callable
 
 from lab.api import claim_sizes
 from lab.api.errors import Obj
@@ -143,7 +144,7 @@ def _limits(_store: Store, obj: Obj) -> None:
     obj.setdefault("status", {})
 
 
-_CREATE = {
+_CREATE: dict[tuple[str, str], Callable[[Store, Obj], object]] = {
     ("", "Namespace"): _namespace,
     ("", "Secret"): _secret,
     ("", "Pod"): _pod,
@@ -159,4 +160,8 @@ _CREATE = {
         ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0)),
     ("batch", "Job"): _limits,
     ("batch", "CronJob"): _limits,
+    ("policy", "PodDisruptionBudget"): lambda _store, obj: obj.setdefault("status", dict.fromkeys(
+        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)),
+    ("autoscaling", "HorizontalPodAutoscaler"): lambda _store, obj: obj.setdefault(
+        "status", {"desiredReplicas": 0}),
 }  # fmt: skip

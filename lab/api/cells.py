@@ -269,3 +269,24 @@ def first_seen(event: Obj, now: str) -> str:
 def last_schedule(job: Obj, now: str) -> str:
     last = at(job, "status.lastScheduleTime")
     return age(last, now) if last else NONE
+
+
+# -- autoscalers --
+
+
+def scale_target(obj: Obj, _now: str) -> str:
+    return f"{at(obj, 'spec.scaleTargetRef.kind', '')}/{at(obj, 'spec.scaleTargetRef.name', '')}"
+
+
+def scale_metrics(obj: Obj, _now: str) -> str:
+    """Current against wanted of each resource metric; nothing measures them in the lab, so they are unknown."""
+    wanted = [
+        f"{at(each, 'resource.name', '')}: <unknown>/{_target(at(each, 'resource.target', {}))}"
+        for each in at(obj, "spec.metrics", [])
+        if each.get("type") == "Resource"
+    ]
+    return ", ".join(wanted) or NONE
+
+
+def _target(target: Obj) -> str:
+    return f"{target['averageUtilization']}%" if "averageUtilization" in target else str(target.get("averageValue", ""))

@@ -70,7 +70,7 @@ class Deletion:
     def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Obj, bool]:
         """Returns (last state, gone). Not gone means that finalizers or a grace period hold it."""
         obj = self._objects.require(resource, namespace, name)
-        self._check_preconditions(resource, obj, options)
+        self.check_preconditions(resource, obj, options)
         if resource.kind == "Namespace" and not resource.group:
             return self._delete_namespace(resource, obj, options)
         changed = metadata.clone(obj)
@@ -94,7 +94,8 @@ class Deletion:
         return changed, False
 
     @staticmethod
-    def _check_preconditions(resource: Resource, obj: Obj, options: DeleteOptions) -> None:
+    def check_preconditions(resource: Resource, obj: Obj, options: DeleteOptions) -> None:
+        """Raises ApiError 409 when the object is not the one that the caller means."""
         meta = obj["metadata"]
         for label, wanted, found in (
             ("UID", options.uid, meta["uid"]),

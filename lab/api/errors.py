@@ -45,7 +45,8 @@ class ApiError(Exception):
 
 
 def cause_body(cause: Cause) -> Obj:
-    return {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    body = {"reason": cause.reason, "message": cause.message}
+    return {**body, "field": cause.field} if cause.field else body
 
 
 def _details(name: str, group: str, kind: str, causes: Iterable[Cause] = ()) -> Obj:

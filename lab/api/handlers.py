@@ -117,14 +117,15 @@ async def watch(core: Core, call: Call, resource: Resource, http: web.Request) -
 async def create(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     request.check_dry_run(call, "CreateOptions")
     body = views.to_stored(resource, request.read_body(call))
-    outcome = core.objects.create(resource, call.namespace, body, options_of(core, call))
+    outcome = core.objects.create(views.target(core.registry, resource), call.namespace, body, options_of(core, call))
     return finish(core, call, resource, outcome)
 
 
 async def update(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:
     request.check_dry_run(call, "UpdateOptions")
     body = views.to_stored(resource, request.read_body(call))
-    outcome = core.objects.replace(resource, call.namespace, call.name, body, options_of(core, call), call.subresource)
+    target, options = views.target(core.registry, resource), options_of(core, call)
+    outcome = core.objects.replace(target, call.namespace, call.name, body, options, call.subresource)
     return finish(core, call, resource, outcome)
 
 
@@ -132,14 +133,19 @@ async def patch(core: Core, call: Call, resource: Resource, _request: web.Reques
     request.check_dry_run(call, "PatchOptions")
     check_patch_type(call, resource)
     document = request.read_patch(call)
-    options = options_of(core, call)
+    target, options = views.target(core.registry, resource), options_of(core, call)
     if call.content_type == request.APPLY_PATCH:
         check_manager(call)
         assert isinstance(document, dict)
-        outcome = core.objects.apply(resource, call.namespace, call.name, document, options, call.subresource)
+        document = views.to_stored(resource, document)
+        outcome = core.objects.apply(target, call.namespace, call.name, document, options, call.subresource)
     else:
-        change = patch_function(call, resource, document)
-        outcome = core.objects.patch(resource, call.namespace, call.name, change, options, call.subresource)
+        changed = patch_function(call, resource, document)
+
+        def change(obj: Obj) -> Obj:
+            return views.to_stored(resource, changed(views.to_view(resource, obj)))
+
+        outcome = core.objects.patch(target, call.namespace, call.name, change, options, call.subresource)
     return finish(core, call, resource, outcome)
 
 

@@ -65,20 +65,62 @@ class Rbac:
 
     def rules(self, user: User, namespace: str) -> Iterator[Obj]:
         """Every rule that holds for the user in `namespace` ("" = cluster scope only)."""
+        for _source, rules in self._grants(user, namespace):
+            yield from rules
+
+    def _grants(self, user: User, namespace: str) -> Iterator[tuple[str, list[Obj]]]:
+        """(what grants, its rules): the bindings of the user one after the other."""
         if "system:masters" in user.groups:
-            yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-            yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
-        for binding in self._store.objects(f"clusterrolebindings.{RBAC}"):
-            if any(_subject_matches(each, user, "") for each in binding.get("subjects") or []):
-                yield from self.role_rules(binding["roleRef"], "")
-        if not namespace:
-            return
-        for binding in self._store.objects(f"rolebindings.{RBAC}", namespace):
-            if any(_subject_matches(each, user, namespace) for each in binding.get("subjects") or []):
-                yield from self.role_rules(binding["roleRef"], namespace)
+            yield (
+                "",
+                [
+                    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+                ],
+            )
+        for where in ("", namespace) if namespace else ("",):
+            kind, plural = ("RoleBinding", "rolebindings") if where else ("ClusterRoleBinding", "clusterrolebindings")
+            for binding in self._store.objects(f"{plural}.{RBAC}", where):
+                for subject in binding.get("subjects") or []:
+                    if _subject_matches(subject, user, where):
+                        name, ref = binding["metadata"]["name"] + (f"/{where}" if where else ""), binding["roleRef"]
+                        source = (
+                            f'{kind} "{name}" of {ref.get("kind")} "{ref.get("name")}" to {_described(subject, where)}'
+                        )
+                        yield source, self.role_rules(ref, where)
+                        break
 
     def allows(self, user: User, asked: Attributes) -> bool:
         return any(rule_allows(rule, asked) for rule in self.rules(user, asked.namespace))
+
+    def answer(self, user: User, asked: Attributes) -> tuple[bool, str]:
+        """(allowed, why), the reason as the RBAC authorizer of kube-apiserver words it; empty when there is none."""
+        for source, rules in self._grants(user, asked.namespace):
+            if any(rule_allows(rule, asked) for rule in rules):
+                return True, f"RBAC: allowed by {source}" if source else ""
+        lost = self._dangling(user, asked.namespace)
+        text = ", ".join(lost)
+        return False, (f"RBAC: [{text}]" if len(lost) > 1 else f"RBAC: {text}") if lost else ""
+
+    def _dangling(self, user: User, namespace: str) -> list[str]:
+        """Roles that bindings of the user name and that are not there."""
+        found: dict[str, None] = {}
+        for where in ("", namespace) if namespace else ("",):
+            plural = "rolebindings" if where else "clusterrolebindings"
+            for binding in self._store.objects(f"{plural}.{RBAC}", where):
+                if not any(_subject_matches(each, user, where) for each in binding.get("subjects") or []):
+                    continue
+                kind, name = str(binding["roleRef"].get("kind")), str(binding["roleRef"].get("name"))
+                roles, place = ("roles", where) if kind == "Role" else ("clusterroles", "")
+                if self._store.get(f"{roles}.{RBAC}", place, name) is None:
+                    found[f'{kind.lower()}.{RBAC} "{name}" not found'] = None
+        return list(found)
+
+
+def _described(subject: Obj, namespace: str) -> str:
+    if subject.get("kind") == "ServiceAccount":
+        return f'ServiceAccount "{subject.get("name")}/{subject.get("namespace") or namespace}"'
+    return f'{subject.get("kind")} "{subject.get("name")}"'
 
 
 def rule_allows(rule: Obj, asked: Attributes) -> bool:

@@ -131,6 +131,8 @@ BUILT_IN: tuple[Resource, ...] = (
     _r("batch/v1", "cronjobs", "CronJob", "cj", subs=("status",), gen=True, categories=_ALL),
     _r("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", subs=("status",),
        categories=_ALL),
+    _r("autoscaling/v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", subs=("status",),
+       categories=_ALL, storage="horizontalpodautoscalers.autoscaling"),
     _r("networking.k8s.io/v1", "ingresses", "Ingress", "ing", subs=("status",), gen=True),
     _r("networking.k8s.io/v1", "ingressclasses", "IngressClass", ns=False, gen=True),
     _r("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", "netpol", gen=True),

@@ -8,6 +8,7 @@ from lab.api import errors
 from lab.api.auth import User
 from lab.api.errors import ApiError, Obj
 from lab.api.handlers import Core
+from lab.api.patching import Cause
 from lab.api.rbac import Attributes
 from lab.api.registry import REVIEWS
 from lab.api.render import respond
@@ -31,10 +32,17 @@ def handle(core: Core, call: Call) -> web.Response:
         case "TokenReview":
             status = _token(core, str(spec.get("token", "")))
         case "SelfSubjectAccessReview":
-            status = _access(core, call.user, spec)
+            status = _access(core, kind, call.user, spec)
         case _:
+            if not spec.get("user") and not spec.get("groups"):
+                cause = Cause(
+                    "FieldValueInvalid",
+                    "spec.user",
+                    'Invalid value: "": at least one of user or group must be specified',
+                )
+                raise errors.invalid(kind, "authorization.k8s.io", "", [cause])
             groups = tuple(each for each in spec.get("groups") or [] if each != "system:authenticated")
-            status = _access(core, User(spec.get("user", ""), groups), spec)
+            status = _access(core, kind, User(spec.get("user", ""), groups), spec)
     meta = {"creationTimestamp": None, **(body.get("metadata") or {})}
     answer = {
         "kind": kind,
@@ -46,8 +54,12 @@ def handle(core: Core, call: Call) -> web.Response:
     return respond(answer, 201)
 
 
-def _access(core: Core, user: User, spec: Obj) -> Obj:
+def _access(core: Core, kind: str, user: User, spec: Obj) -> Obj:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (resource is None) == (path is None):
+        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        cause = Cause("FieldValueInvalid", "spec.resourceAttributes", message)
+        raise errors.invalid(kind, "authorization.k8s.io", "", [cause])
     if resource is not None:
         asked = Attributes(
             verb=resource.get("verb", ""),
@@ -57,13 +69,11 @@ def _access(core: Core, user: User, spec: Obj) -> Obj:
             namespace=resource.get("namespace", ""),
             name=resource.get("name", ""),
         )
-    elif path is not None:
-        asked = Attributes(verb=path.get("verb", ""), path=path.get("path", "") or "/")
     else:
-        raise errors.bad_request("spec.resourceAttributes or spec.nonResourceAttributes is required")
-    if core.rbac.allows(user, asked):
-        return {"allowed": True, "reason": "RBAC: allowed by the roles of the user"}
-    return {"allowed": False}
+        assert path is not None
+        asked = Attributes(verb=path.get("verb", ""), path=path.get("path", "") or "/")
+    allowed, reason = core.rbac.answer(user, asked)
+    return {"allowed": allowed, **({"reason": reason} if reason else {})}
 
 
 def _rules(core: Core, user: User, namespace: str) -> Obj:

@@ -185,9 +185,11 @@ class ApiServer:
         asked = call.attributes
         if self.core.rbac.allows(call.user, asked):
             return
+        reason = self.core.rbac.answer(call.user, asked)[1]
+        why = denial(call.user, asked) + (f": {reason}" if reason else "")
         if asked.path:
-            raise ApiError(403, "Forbidden", f"forbidden: {denial(call.user, asked)}", {})
-        raise errors.forbidden(call.plural, call.group, call.name, denial(call.user, asked))
+            raise ApiError(403, "Forbidden", f"forbidden: {why}", {})
+        raise errors.forbidden(call.plural, call.group, call.name, why)
 
     async def _dispatch(self, call: Call, http: web.Request) -> web.StreamResponse:
         if not call.plural:

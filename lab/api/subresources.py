@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from lab.api import deletion, errors, handlers, metadata, request
+from lab.api import errors, eviction, handlers, metadata, request
 from lab.api.errors import Obj
 from lab.api.handlers import Core
 from lab.api.objects import Options, Outcome
@@ -15,10 +15,8 @@ from lab.api.registry import Resource
 from lab.api.render import respond
 from lab.api.request import Call
 from lab.api.scale import ScalePaths, read_replicas, scale_of, with_replicas
-from lab.api.selectors import match_label_selector
 
 _CREATED: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-_EVICTIONS = ("policy/v1", "policy/v1beta1")
 _HOUR = 3600
 
 
@@ -43,7 +41,7 @@ async def handle(core: Core, call: Call, resource: Resource, http: web.Request) 
 
             return await serve_log(core, call, resource, http)
         case "eviction", "create":
-            return _evict(core, call, resource)
+            return eviction.evict(core, call, resource)
         case "binding", "create":
             return _bind(core, call, resource)
         case "finalize", "update":
@@ -94,46 +92,7 @@ def _apply_scale(core: Core, call: Call, resource: Resource, options: Options, p
     return core.objects.apply(resource, call.namespace, call.name, intent, options, "scale")
 
 
-# -- eviction and binding
-
-
-def _evict(core: Core, call: Call, resource: Resource) -> web.Response:
-    body = request.read_body(call)
-    if body.get("apiVersion", "policy/v1") not in _EVICTIONS or body.get("kind", "Eviction") != "Eviction":
-        raise errors.bad_request(f'no kind "{body.get("kind")}" is registered for version "{body.get("apiVersion")}"')
-    if (body.get("metadata") or {}).get("name", call.name) != call.name:
-        raise errors.bad_request("name in URL does not match name in Eviction object")
-    options = deletion.read_options(call, body.get("deleteOptions") or {})
-    pod = core.objects.require(resource, call.namespace, call.name)
-    if (pod.get("status") or {}).get("phase") not in ("Pending", "Succeeded", "Failed"):
-        _spend_budget(core, pod, dry_run=options.dry_run)
-    obj, gone = core.deletion.delete(resource, call.namespace, call.name, options)
-    core.ledger.record(call, pod, obj, core.objects.now(), gone=gone, dry_run=options.dry_run)
-    return respond(_CREATED, 201)
-
-
-def _spend_budget(core: Core, pod: Obj, *, dry_run: bool) -> None:
-    """Take one disruption from the pod's budget. Raises ApiError 429 when none is left."""
-    namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels") or {}
-    key = "poddisruptionbudgets.policy"
-    budgets = core.registry.by_key(key)
-    assert budgets is not None
-    for budget in core.store.objects(key, namespace):
-        selector = (budget.get("spec") or {}).get("selector")
-        if selector is None or not match_label_selector(selector, labels):
-            continue
-        status, name = budget.get("status") or {}, budget["metadata"]["name"]
-        if (status.get("disruptionsAllowed") or 0) <= 0:
-            needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-            text = f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"
-            message = "Cannot evict pod as it would violate the pod's disruption budget."
-            raise errors.too_many_requests(message, 0, [Cause("DisruptionBudget", "", text)])
-        if not dry_run:
-            changed = metadata.clone(budget)
-            changed["status"]["disruptionsAllowed"] -= 1
-            disrupted = changed["status"].setdefault("disruptedPods", {})
-            disrupted[pod["metadata"]["name"]] = core.objects.now()
-            core.objects.update(budgets, budget, changed, Options("kube-apiserver"), "status")
+# -- binding
 
 
 def _bind(core: Core, call: Call, resource: Resource) -> web.Response:

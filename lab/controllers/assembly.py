@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from lab.controllers.argocd import ApplicationController
 from lab.controllers.argocd.kinds import RESOURCES as DEPLOYED
+from lab.controllers.autoscaler import AUTOSCALERS, AutoscalerController
+from lab.controllers.cordon import CordonController
 from lab.controllers.daemonset import DaemonSetController
 from lab.controllers.deployment import DeploymentController
+from lab.controllers.disruption import BUDGETS, DisruptionController
 from lab.controllers.endpoints import EndpointsController
 from lab.controllers.kubelet import Kubelet
 from lab.controllers.kubelet.heartbeat import Heartbeat
@@ -33,6 +36,8 @@ FOLLOWED = tuple(
             "podmonitors.monitoring.coreos.com",
             "appprojects.argoproj.io",
             "ipaddresspools.metallb.io",
+            BUDGETS,
+            AUTOSCALERS,
         )
     )
 )
@@ -61,4 +66,7 @@ def controllers(world: World, logs: Logs, *, own_workloads: bool) -> list[Contro
         Scheduler(world),
         EndpointsController(world),
         VolumeBinder(world),
+        DisruptionController(world),
+        CordonController(world),
+        AutoscalerController(world),
     ]

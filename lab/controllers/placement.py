@@ -92,9 +92,13 @@ def usage(pods_there: list[Object]) -> tuple[float, float]:
 
 
 def choose(pod: Object, nodes: list[Object], by_node: dict[str, list[Object]]) -> tuple[str, str]:
-    """(node, "") or ("", the scheduler's message). The emptiest fitting node wins, ties by name."""
+    """(node, "") or ("", the scheduler's message).
+
+    Pods of one owner are spread; among equal nodes the emptiest wins, ties by name.
+    """
     reasons: Counter[str] = Counter()
-    fitting: list[tuple[float, int, str]] = []
+    fitting: list[tuple[int, float, int, str]] = []
+    owner = meta.controller_uid(pod)
     for node in nodes:
         name = node["metadata"]["name"]
         there = by_node.get(name, [])
@@ -103,9 +107,10 @@ def choose(pod: Object, nodes: list[Object], by_node: dict[str, list[Object]]) -
         if reason:
             reasons[reason] += 1
         else:
-            fitting.append((round(used[1] / 2**30, 1), len(there), name))
+            siblings = sum(bool(owner) and meta.controller_uid(other) == owner for other in there)
+            fitting.append((siblings, round(used[1] / 2**30, 1), len(there), name))
     if fitting:
-        return min(fitting)[2], ""
+        return min(fitting)[3], ""
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     total = len(nodes)
     if not total:

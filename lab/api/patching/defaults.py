@@ -242,7 +242,8 @@ def _endpoints(obj: Obj) -> None:
 
 
 def _autoscaler(obj: Obj) -> None:
-    _fill(_spec(obj), minReplicas=1)
+    target = {"type": "Utilization", "averageUtilization": 80}
+    _fill(_spec(obj), minReplicas=1, metrics=[{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
 
 
 def _definition(obj: Obj) -> None:

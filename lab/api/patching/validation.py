@@ -19,6 +19,11 @@ Obj = dict[str, Any]
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _DATA_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 _QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
+_SCHEDULE = re.compile(r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)|(\S+ ){4}\S+)$")
+_PERCENT_HELP = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+    "validation is '[0-9]+%')"
+)
 _IMMUTABLE = "field is immutable"
 _LABEL_HELP = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
 _KEY_HELP = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
@@ -181,6 +186,48 @@ def _job(obj: Obj, old: Obj | None) -> Iterator[Cause]:
         yield _invalid("spec.template", {}, _IMMUTABLE)
 
 
+def _cron_job(obj: Obj, _old: Obj | None) -> Iterator[Cause]:
+    spec = _spec(obj)
+    if not spec.get("schedule"):
+        yield _required("spec.schedule")
+    elif not _SCHEDULE.match(str(spec["schedule"])):
+        yield _invalid("spec.schedule", spec["schedule"], "expected exactly 5 fields, or a descriptor such as @hourly")
+    template = spec.get("jobTemplate") if isinstance(spec.get("jobTemplate"), dict) else {}
+    for cause in _job({"spec": (template or {}).get("spec")}, None):
+        yield Cause(cause.reason, cause.field.replace("spec.", "spec.jobTemplate.spec.", 1), cause.message)
+    if spec.get("concurrencyPolicy") not in (None, "Allow", "Forbid", "Replace"):
+        text = f'Unsupported value: "{spec["concurrencyPolicy"]}": supported values: "Allow", "Forbid", "Replace"'
+        yield Cause("FieldValueNotSupported", "spec.concurrencyPolicy", text)
+
+
+def _budget(obj: Obj, _old: Obj | None) -> Iterator[Cause]:
+    spec = _spec(obj)
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        yield _invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    for name in ("minAvailable", "maxUnavailable"):
+        value = spec.get(name)
+        if isinstance(value, str):
+            if not re.fullmatch(r"[0-9]+%", value):
+                yield _invalid(f"spec.{name}", value, _PERCENT_HELP)
+            elif int(value[:-1]) > 100:
+                yield _invalid(f"spec.{name}", value, "must not be greater than 100%")
+        else:
+            yield from _whole_number(spec, name)
+
+
+def _autoscaler(obj: Obj, _old: Obj | None) -> Iterator[Cause]:
+    spec = _spec(obj)
+    target = spec.get("scaleTargetRef") or {}
+    for name in ("kind", "name"):
+        if not target.get(name):
+            yield _required(f"spec.scaleTargetRef.{name}")
+    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
+    if not isinstance(most, int) or most < 1:
+        yield _invalid("spec.maxReplicas", most, "must be greater than 0")
+    elif isinstance(least, int) and least > most:
+        yield _invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+
+
 def _service(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     spec = _spec(obj)
     ports = spec.get("ports") or []
@@ -290,6 +337,9 @@ _BY_KIND: dict[tuple[str, str], Callable[[Obj, Obj | None], Iterator[Cause]]] = 
     ("apps", "DaemonSet"): _workload,
     ("apps", "StatefulSet"): _stateful_set,
     ("batch", "Job"): _job,
+    ("batch", "CronJob"): _cron_job,
+    ("policy", "PodDisruptionBudget"): _budget,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,

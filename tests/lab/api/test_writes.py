@@ -176,7 +176,17 @@ def test_an_exhausted_disruption_budget_refuses_the_eviction(admin: httpx.Client
     answer = admin.post(f"{pods}/p/eviction", json=eviction)
     assert answer.status_code == 429
     assert answer.json()["details"]["causes"][0]["reason"] == "DisruptionBudget"
-    allowed = {"status": {"disruptionsAllowed": 1, "currentHealthy": 1, "desiredHealthy": 0, "expectedPods": 1}}
+    cause = answer.json()["details"]["causes"][0]["message"]
+    assert cause == "The disruption budget b is still being processed by the server."
+    allowed = {
+        "status": {
+            "observedGeneration": 1,
+            "disruptionsAllowed": 1,
+            "currentHealthy": 1,
+            "desiredHealthy": 0,
+            "expectedPods": 1,
+        }
+    }
     admin.patch(f"{budgets}/poddisruptionbudgets/b/status", json=allowed, headers=MERGE).raise_for_status()
     assert admin.post(f"{pods}/p/eviction", json=eviction).status_code == 201
 
