@@ -140,6 +140,20 @@ def _claim(_store: Store, obj: Obj) -> None:
     obj["status"] = {"phase": "Pending"}
 
 
+def _job(_store: Store, obj: Obj) -> None:
+    """A Job finds its pods by its own uid, unless it brings a selector and says so."""
+    obj.setdefault("status", {})
+    spec = obj.get("spec")
+    if not isinstance(spec, dict) or spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
+        return
+    uid, name = obj["metadata"]["uid"], obj["metadata"].get("name", "")
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    for prefix in ("", "batch.kubernetes.io/"):
+        labels.setdefault(f"{prefix}controller-uid", uid)
+        labels.setdefault(f"{prefix}job-name", name)
+    spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
+
+
 def _limits(_store: Store, obj: Obj) -> None:
     obj.setdefault("status", {})
 
@@ -158,7 +172,7 @@ _CREATE: dict[tuple[str, str], Callable[[Store, Obj], object]] = {
     ("apps", "StatefulSet"): lambda _store, obj: obj.setdefault("status", {"replicas": 0, "availableReplicas": 0}),
     ("apps", "DaemonSet"): lambda _store, obj: obj.setdefault("status", dict.fromkeys(
         ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0)),
-    ("batch", "Job"): _limits,
+    ("batch", "Job"): _job,
     ("batch", "CronJob"): _limits,
     ("policy", "PodDisruptionBudget"): lambda _store, obj: obj.setdefault("status", dict.fromkeys(
         ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)),

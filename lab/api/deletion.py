@@ -60,6 +60,11 @@ def read_options(call: Call, body: Obj) -> DeleteOptions:
     )
 
 
+def default_propagation(resource: Resource) -> str:
+    """What a delete means that names no policy: batch/v1 Jobs leave their pods behind, as they always have."""
+    return "Orphan" if (resource.group, resource.kind) == ("batch", "Job") else ""
+
+
 class Deletion:
     """Deletes through the same store as `Objects`."""
 
@@ -75,7 +80,7 @@ class Deletion:
             return self._delete_namespace(resource, obj, options)
         changed = metadata.clone(obj)
         meta = changed["metadata"]
-        self._add_finalizer(meta, options.propagation)
+        self._add_finalizer(meta, options.propagation or default_propagation(resource))
         grace = self._grace(resource, changed, options)
         if not meta.get("finalizers") and grace == 0:
             if not options.dry_run:

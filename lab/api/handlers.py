@@ -63,6 +63,10 @@ class Core:
         self.faults.rival = partial(rival.write, self)
 
 
+_ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 Handler = Callable[[Core, Call, Resource, web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -194,10 +198,13 @@ async def delete(core: Core, call: Call, resource: Resource, _request: web.Reque
     before = core.objects.require(resource, call.namespace, call.name)
     obj, gone = core.deletion.delete(resource, call.namespace, call.name, options)
     core.ledger.record(call, before, obj, core.objects.now(), gone=gone, dry_run=options.dry_run)
+    left_behind = not options.propagation and deletion.default_propagation(resource) == "Orphan"
+    headers = warning_headers([_ORPHANS] if left_behind else [])
     if gone and resource.kind != "Pod":
         meta = obj["metadata"]
-        return respond(errors.success(meta["name"], resource.group, resource.plural, meta["uid"]))
-    return respond(Form.of(call, resource, core.objects.now()).one(views.to_view(resource, obj)))
+        body = errors.success(meta["name"], resource.group, resource.plural, meta["uid"])
+        return respond(body, headers=headers)
+    return respond(Form.of(call, resource, core.objects.now()).one(views.to_view(resource, obj)), headers=headers)
 
 
 async def delete_collection(core: Core, call: Call, resource: Resource, _request: web.Request) -> web.StreamResponse:

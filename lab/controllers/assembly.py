@@ -6,10 +6,12 @@ from lab.controllers.argocd import ApplicationController
 from lab.controllers.argocd.kinds import RESOURCES as DEPLOYED
 from lab.controllers.autoscaler import AUTOSCALERS, AutoscalerController
 from lab.controllers.cordon import CordonController
+from lab.controllers.cronjob import CRON_JOBS, CronJobController
 from lab.controllers.daemonset import DaemonSetController
 from lab.controllers.deployment import DeploymentController
 from lab.controllers.disruption import BUDGETS, DisruptionController
 from lab.controllers.endpoints import EndpointsController
+from lab.controllers.job import JOBS, JobController
 from lab.controllers.kubelet import Kubelet
 from lab.controllers.kubelet.heartbeat import Heartbeat
 from lab.controllers.kubelet.logs import Logs
@@ -38,6 +40,8 @@ FOLLOWED = tuple(
             "ipaddresspools.metallb.io",
             BUDGETS,
             AUTOSCALERS,
+            JOBS,
+            CRON_JOBS,
         )
     )
 )
@@ -69,4 +73,6 @@ def controllers(world: World, logs: Logs, *, own_workloads: bool) -> list[Contro
         DisruptionController(world),
         CordonController(world),
         AutoscalerController(world),
+        JobController(world),
+        CronJobController(world),
     ]

@@ -20,6 +20,7 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _DATA_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 _QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
 _SCHEDULE = re.compile(r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)|(\S+ ){4}\S+)$")
+_JOB_UID = "batch.kubernetes.io/controller-uid"
 _PERCENT_HELP = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
     "validation is '[0-9]+%')"
@@ -182,8 +183,24 @@ def _job(obj: Obj, old: Obj | None) -> Iterator[Cause]:
     if restart not in ("Never", "OnFailure"):
         text = f'Unsupported value: "{restart}": supported values: "OnFailure", "Never"'
         yield Cause("FieldValueNotSupported", "spec.template.spec.restartPolicy", text)
-    if old is not None and _spec(old).get("template") != spec.get("template"):
-        yield _invalid("spec.template", {}, _IMMUTABLE)
+    yield from _job_identity(obj, spec, template or {})
+    if old is not None:
+        for name in ("selector", "template", "completions", "completionMode"):
+            if _spec(old).get(name) != spec.get(name):
+                yield _invalid(f"spec.{name}", {} if name == "template" else spec.get(name), _IMMUTABLE)
+
+
+def _job_identity(obj: Obj, spec: Obj, template: Obj) -> Iterator[Cause]:
+    """A generated selector, and the labels that go with it, are of this very Job: a copy must come without them."""
+    uid = (obj.get("metadata") or {}).get("uid")
+    if not uid or spec.get("manualSelector"):
+        return
+    if spec.get("selector") != {"matchLabels": {_JOB_UID: uid}}:
+        yield _invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    for key in ("controller-uid", _JOB_UID):
+        if labels.get(key) != uid:
+            yield _invalid(f"spec.template.metadata.labels[{key}]", labels.get(key), f"must be '{uid}'")
 
 
 def _cron_job(obj: Obj, _old: Obj | None) -> Iterator[Cause]:

@@ -136,6 +136,28 @@ def memory_rule(_pod: Object, container: Object, _view: View) -> Behaviour | Non
     return Behaviour(listens_after=60.0, exit=Exit(137, 3.0, "OOMKilled"), log=((0.2, "starting"),))
 
 
+def shell_rule(pod: Object, container: Object, _view: View) -> Behaviour | None:
+    """The simplest commands, of a pod that is not restarted always: `false`, `exit N`, `sleep N`, `echo TEXT`."""
+    words = [str(word) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+    if pod["spec"].get("restartPolicy", "Always") == "Always" or not words:
+        return None
+    script = words[2] if words[:2] in (["sh", "-c"], ["/bin/sh", "-c"]) and len(words) > 2 else " ".join(words)
+    steps = [step.strip() for step in re.split(r"[;\n]|&&", script) if step.strip()]
+    after, code, log = 0.5, 0, []
+    for step in steps:
+        verb, _, rest = step.partition(" ")
+        if verb == "sleep" and re.fullmatch(r"\d+(\.\d+)?", rest):
+            after += float(rest)
+        elif verb == "echo":
+            log.append((after, rest.strip("'\"")))
+        elif verb in ("false", "true", "exit", "/bin/false", "/bin/true"):
+            code = int(rest) if rest.isdigit() else int(verb.endswith("false"))
+            break
+        else:
+            return None
+    return Behaviour(exit=Exit(code, after, "Error" if code else "Completed"), log=tuple(log))
+
+
 def job_rule(pod: Object, container: Object, _view: View) -> Behaviour | None:
     """A pod that is not restarted when it succeeds does its work and ends."""
     if pod["spec"].get("restartPolicy", "Always") == "Always":
@@ -155,7 +177,7 @@ def decide(pod: Object, container: Object, view: View) -> Behaviour:
     """The behaviour of one container, by the first rule that knows."""
     from lab.controllers.kubelet.applications import APPLICATION_RULES
 
-    for rule in (image_rule, environment_rule, memory_rule, *APPLICATION_RULES, init_rule, job_rule):
+    for rule in (image_rule, environment_rule, memory_rule, *APPLICATION_RULES, init_rule, shell_rule, job_rule):
         found = rule(pod, container, view)
         if found:
             return found

@@ -177,6 +177,8 @@ class Kubelet(Controller):
             )
 
     async def _stop(self, pod: Object) -> float | None:
+        if pod["metadata"].get("deletionGracePeriodSeconds") == 0 and pod["metadata"].get("finalizers"):
+            return None  # stopped already; somebody's finalizer holds what is left
         state = self._runtimes.get(meta.uid(pod))
         now = self._now()
         if state is None:
