@@ -92,12 +92,23 @@ def _merge_map(original: dict[str, Any], patch: dict[str, Any], kind: Type) -> d
 
 
 def _directive(patch: dict[str, Any]) -> dict[str, Any]:
-    word = patch.pop(_DIRECTIVE)
+    word = patch[_DIRECTIVE]
     if word == "replace":
-        return patch
+        return {key: value for key, value in patch.items() if key != _DIRECTIVE}
     if word == "delete":
         return {}
-    raise PatchError(f"Unknown patch type found: {word}")
+    raise PatchError(f"unknown patch type: {word} in map: {_shown(patch)}")
+
+
+def _shown(value: Any) -> str:
+    """A value as Go prints it, which is what the API server's messages hold."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_shown(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_shown, value))}]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _merge_value(original: Any, value: Any, field: _Field) -> Any:
@@ -107,7 +118,7 @@ def _merge_value(original: Any, value: Any, field: _Field) -> Any:
         return _merge_map(original, value, field.type)
     if isinstance(value, list) and field.merges:
         return _merge_list(original, value, field)
-    return _without_directives(value)
+    return value  # a list that replaces is taken as it is: a directive in it is no directive
 
 
 def _retain_keys(original: dict[str, Any], patch: dict[str, Any]) -> None:
@@ -180,7 +191,7 @@ def _merge_list(original: list[Any], patch: list[Any], field: _Field) -> list[An
 
 def _key_of(item: dict[str, Any], key: str) -> Any:
     if item.get(key) is None:
-        raise PatchError(f"map: {json.dumps(item)} does not contain declared merge key: {key}")
+        raise PatchError(f"map: {_shown(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -207,21 +218,19 @@ def _ordered(merged: list[Any], patch_order: list[Any], server_order: list[Any],
 
 
 def _without_directives(value: Any) -> Any:
-    """A patch value as it is stored where nothing was: directives and nulls are not data."""
+    """A patch value as it is stored where nothing was: directives and nulls are not data.
+
+    What carries a `$patch` directive is dropped whole then, also with `replace` or `merge`: there is nothing to merge
+    with, and apimachinery takes it for a directive alone.
+    """
     if isinstance(value, dict):
-        if value.get(_DIRECTIVE) == "delete":
+        if _DIRECTIVE in value:
             return {}
         return {
             key: _without_directives(inner)
             for key, inner in value.items()
-            if inner is not None
-            and key not in (_DIRECTIVE, _RETAIN)
-            and not key.startswith((_ORDER, _DELETE_PRIMITIVES))
+            if inner is not None and key != _RETAIN and not key.startswith((_ORDER, _DELETE_PRIMITIVES))
         }
     if isinstance(value, list):
-        return [
-            _without_directives(item)
-            for item in value
-            if not (isinstance(item, dict) and item.get(_DIRECTIVE) in ("delete", "merge"))
-        ]
+        return [_without_directives(item) for item in value if not (isinstance(item, dict) and _DIRECTIVE in item)]
     return value

@@ -102,6 +102,37 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         deployment(containers=THREE),
         pod_patch(containers=[{"name": "c", "image": "c:2"}, {"name": "a", "image": "a:2"}]),
     ),
+    "$patch replace of a template, as an undo sends it": (
+        deployment(volumes=VOLUMES),
+        {"spec": {"template": {"$patch": "replace", "spec": {"containers": [{"name": "z", "image": "z:1"}]}}}},
+    ),
+    "$patch replace of an item": (
+        deployment(),
+        pod_patch(containers=[{"name": "a", "$patch": "replace", "image": "a:9"}]),
+    ),
+    "$patch delete of an environment variable": (
+        deployment(),
+        pod_patch(containers=[{"name": "a", "env": [{"name": "X", "$patch": "delete"}]}]),
+    ),
+    "$patch replace where no list was": (
+        deployment(),
+        pod_patch(initContainers=[{"$patch": "replace"}, {"name": "i", "image": "i:1"}]),
+    ),
+    "$patch replace of a list within an item": (
+        deployment(),
+        pod_patch(containers=[{"name": "b", "env": [{"$patch": "replace"}, {"name": "Q", "value": "3"}]}]),
+    ),
+    "$patch replace where no map was": (deployment(), {"metadata": {"annotations": {"$patch": "replace", "c": "3"}}}),
+    "$patch delete of a map": (deployment(), {"metadata": {"labels": {"$patch": "delete"}}}),
+    "$patch delete of what is not there": (deployment(), pod_patch(containers=[{"name": "no", "$patch": "delete"}])),
+    "$patch merge where no list was": (
+        deployment(),
+        pod_patch(initContainers=[{"name": "i", "image": "x", "$patch": "merge"}]),
+    ),
+    "a directive in a list that replaces is none": (
+        deployment(tolerations=[{"key": "a", "operator": "Exists"}]),
+        pod_patch(tolerations=[{"$patch": "replace"}, {"key": "b", "operator": "Exists"}]),
+    ),
     "labels of the selector merge": (deployment(), {"spec": {"selector": {"matchLabels": {"x": "y"}}}}),
 }
 
