@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from deployments.catalogue.action import Action, Blast, Condition, Delete, PlanDraft, Precondition, Rule, StepSpec
-from deployments.catalogue.seen import Outlook, Seen
+from deployments.catalogue.seen import Line, Outlook, Seen
 from deployments.catalogue.workloads import ending, pods, targets
 from deployments.catalogue.workloads.asked import PodParams
 from integrations.kubernetes.objects import Node, Pod
@@ -127,7 +127,7 @@ def lost(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]
     late = pods.overdue(pod, snapshot.taken_at)
     met, said = _judged(snapshot, pod.metadata.deletion_timestamp, late, pod.spec.node_name)
     if met:
-        return Seen(Outlook.MET, f"Pod {args['name']}: {said}.")
+        return Seen(Outlook.MET, f"Pod {args['name']}: {said}.", (Line(f"pod {args['name']}: {said}"),))
     return Seen(Outlook.REFUSED, f"Pod {args['name']} must not be forced: {said}.")
 
 

@@ -193,10 +193,13 @@ def replaced(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, A
     ready = [p for p in mine if is_ready(p)]
     successor = next((p for p in ready if _succeeds(p, args, memory)), None)
     if successor is not None:
+        line = Line(f"pod {successor.metadata.name}: {state(successor)}", "good")
+        said = (*(one for one in said if one.text != line.text), line)
         return Seen(Outlook.MET, f"Pod {successor.metadata.name} is ready in its place.", said, remembered)
     if len(ready) >= enough:
         sentence = f"Pod {args['name']} is gone; {len(ready)} of {enough} pods of {args['owner_name']} are ready."
-        return Seen(Outlook.MET, sentence, said, remembered)
+        line = Line(f"{args['owner_kind']} {args['owner_name']}: {len(ready)} of {enough} pods ready", "good")
+        return Seen(Outlook.MET, sentence, (*said, line), remembered)
     sentence = f"Waiting for the pod in its place: {len(ready)} of {enough} pods of {args['owner_name']} are ready."
     return Seen(Outlook.NOT_YET, sentence, said, remembered)
 
@@ -247,12 +250,13 @@ def _clock(pod: Pod) -> str:
 
 
 def _tell(pods: Collection[Pod], memory: Mapping[str, Any]) -> tuple[dict[str, str], tuple[Line, ...]]:
-    """Log lines for pods whose state changed since the last look; the first look only remembers."""
+    """Log lines for pods whose state changed since the last look; the first look tells only of those not ready."""
     before: dict[str, str] | None = memory.get("pods")
     now = {pod.metadata.name: state(pod) for pod in pods}
     if before is None:
-        return now, ()
-    fresh = [pod for pod in pods if before.get(pod.metadata.name) != now[pod.metadata.name]]
+        fresh = [pod for pod in pods if not is_ready(pod)]
+    else:
+        fresh = [pod for pod in pods if before.get(pod.metadata.name) != now[pod.metadata.name]]
     return now, tuple(
         Line(f"pod {pod.metadata.name}: {now[pod.metadata.name]}", "good" if is_ready(pod) else "info") for pod in fresh
     )

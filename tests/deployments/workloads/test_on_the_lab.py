@@ -1,0 +1,235 @@
+"""The family through the engine on a lab: what is planned is what happens, and what is reversible comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from deployments.models import Plan, Run
+from deployments.undo import parameters
+from tests.deployments.dashboards.conftest import Desk, Desks, told
+from tests.deployments.workloads import on_the_lab as ours
+from tests.lab.world.running import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+_QUICK = {"hold_seconds": 1}
+
+
+def succeeded(run: Run) -> Run:
+    assert run.state == "succeeded", told(run)
+    return run
+
+
+def unmet(plan: Plan) -> list[str]:
+    return [f"{p['sentence']}: {p['evidence']}" for p in plan.preconditions if not p["met"]]
+
+
+def act(at: Desk, slug: str, name: str, **params: Any) -> Run:
+    return succeeded(at.run(slug, namespace=ours.NAMESPACE, name=name, **params))
+
+
+def undo(at: Desk, run: Run) -> Run:
+    return succeeded(at.run("undo-run", **parameters(run)))
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+def test_a_restart_replaces_every_pod(desk: Desks, lab: RunningLab, kind: str) -> None:
+    at, name = desk(lab), f"restart-{kind.lower()}"
+    ours.workload(lab, name, ours.container("main", "app:1"), kind=kind)
+    before = {pod["metadata"]["uid"] for pod in ours.pods(lab, name)}
+    act(at, "rollout-restart", name, kind=kind, **_QUICK)
+    after = {pod["metadata"]["uid"] for pod in ours.pods(lab, name) if not pod["metadata"].get("deletionTimestamp")}
+    assert after and not after & before
+
+
+def test_a_rollback_brings_back_the_older_template_and_undo_the_newer(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "rollback"
+    secret = {"name": "DB_PASSWORD", "value": "canary-hunter2"}
+    ours.workload(lab, name, ours.container("main", "app:1", env=[secret]), ours.container("side", "side:1"))
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "app:2"}]}}}}
+    lab.patch(f"{ours.APPS}/deployments/{name}", change, "strategic-merge-patch")
+    ours.settled(lab, name)
+
+    run = act(at, "rollback-deployment", name, **_QUICK)
+    now = ours.deployment(lab, name)
+    assert ours.first(now)["image"] == "app:1"
+    assert ours.first(now)["env"] == [secret]
+    assert len(now["spec"]["template"]["spec"]["containers"]) == 2
+    everything = [run.plan.document, run.plan.params, told(run), *(s.pre_image for s in run.steps.all())]
+    assert "canary-hunter2" not in str([*everything, *(s.restore for s in run.steps.all())])
+    # the template that was in force is the newest revision again: going back once more leads to it
+    act(at, "rollback-deployment", name, **_QUICK)
+    assert ours.first(ours.deployment(lab, name))["image"] == "app:2"
+
+
+def test_a_rollback_is_undone_from_its_pre_image(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "rollback-undo"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "app:2"}]}}}}
+    lab.patch(f"{ours.APPS}/deployments/{name}", change, "strategic-merge-patch")
+    template = ours.settled(lab, name)["spec"]["template"]
+    run = act(at, "rollback-deployment", name, **_QUICK)
+    undo(at, run)
+    assert ours.deployment(lab, name)["spec"]["template"] == template
+
+
+def test_scaling_up_to_none_and_back(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "scaled"
+    ours.workload(lab, name, ours.container("main", "app:1", ports=[{"containerPort": 8080}]))
+    ours.service(lab, name)
+    act(at, "scale-workload", name, replicas=2, **_QUICK)
+    assert len(ours.pods(lab, name)) == 2
+    plan = at.plan("scale-workload", namespace=ours.NAMESPACE, name=name, replicas=0)
+    assert plan.tier == 2
+    assert plan.document["blast"]["endpoints"] == [f"Service {name} (2 ready pods)"]
+    run = succeeded(at.carry(plan))
+    assert (ours.pods(lab, name), ours.addresses(lab, name)) == ([], [])
+    undo(at, run)
+    lab.until(lambda: len(ours.addresses(lab, name)) == 2, "two addresses again")
+
+
+def test_a_paused_rollout_holds_a_new_template_until_it_is_resumed(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "held"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    act(at, "pause-rollout", name)
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "app:2"}]}}}}
+    lab.patch(f"{ours.APPS}/deployments/{name}", change, "strategic-merge-patch")
+    refused = at.plan("rollout-restart", namespace=ours.NAMESPACE, name=name)
+    assert [u for u in unmet(refused) if "resume it first" in u]
+    assert [ours.first({"spec": {"template": pod}})["image"] for pod in ours.pods(lab, name)] == ["app:1"]
+    act(at, "resume-rollout", name, **_QUICK)
+    assert [ours.first({"spec": {"template": pod}})["image"] for pod in ours.pods(lab, name)] == ["app:2"]
+
+
+def test_the_strategy_becomes_recreate_and_comes_back(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "one-writer"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    before = ours.deployment(lab, name)["spec"]["strategy"]
+    pods = [pod["metadata"]["uid"] for pod in ours.pods(lab, name)]
+    run = act(at, "set-recreate-strategy", name)
+    assert ours.deployment(lab, name)["spec"]["strategy"] == {"type": "Recreate"}
+    assert [pod["metadata"]["uid"] for pod in ours.pods(lab, name)] == pods
+    undo(at, run)
+    assert ours.deployment(lab, name)["spec"]["strategy"] == before
+
+
+def test_a_sidecar_is_dropped_and_put_back(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "sidecar"
+    ours.workload(lab, name, ours.container("main", "app:1"), ours.container("side", "side:1"))
+    template = ours.deployment(lab, name)["spec"]["template"]
+    run = act(at, "drop-container", name, container="side", **_QUICK)
+    assert [c["name"] for c in ours.deployment(lab, name)["spec"]["template"]["spec"]["containers"]] == ["main"]
+    assert [len(pod["spec"]["containers"]) for pod in ours.pods(lab, name)] == [1]
+    undo(at, run)
+    assert ours.deployment(lab, name)["spec"]["template"] == template
+
+
+def test_a_variable_is_set_from_a_secret_changed_and_removed(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "variable"
+    ours.workload(lab, name, ours.container("main", "app:1", env=[{"name": "FIRST", "value": "1"}]))
+    meta = {"name": "variable-secret", "namespace": ours.NAMESPACE}
+    ours.create(lab, f"{ours.CORE}/secrets", {"kind": "Secret", "metadata": meta, "stringData": {"level": "debug"}})
+    where = {"container": "main", "variable": "LEVEL", **_QUICK}
+
+    def env() -> list[Any]:
+        return list(ours.first(ours.deployment(lab, name))["env"])
+
+    reference = {"secretKeyRef": {"name": "variable-secret", "key": "level"}}
+    act(at, "set-environment-variable", name, value="info", **where)
+    assert {"name": "LEVEL", "value": "info"} in env()
+    run = act(at, "set-environment-variable", name, secret_name="variable-secret", secret_key="level", **where)
+    assert {"name": "LEVEL", "valueFrom": reference} in env()
+    undo(at, run)
+    assert {"name": "LEVEL", "value": "info"} in env()
+    act(at, "set-environment-variable", name, operation="remove", **where)
+    assert env() == [{"name": "FIRST", "value": "1"}]
+
+
+def test_a_secret_that_is_not_there_fails_the_run_with_the_pods_own_words(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "no-secret"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    run = at.run(
+        "set-environment-variable",
+        namespace=ours.NAMESPACE,
+        name=name,
+        container="main",
+        variable="LEVEL",
+        secret_name="absent",
+        secret_key="level",
+        rollout_seconds=5,
+    )
+    assert run.state == "failed", told(run)
+    assert 'secret "absent" not found' in told(run)
+    # the old pod was kept by the rolling update, and the change can be taken back
+    undo(at, run)
+    ours.settled(lab, name)
+
+
+def test_a_deleted_pod_is_replaced(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "deleted"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    pod = ours.pods(lab, name)[0]["metadata"]
+    run = act(at, "delete-pod", pod["name"])
+    new = [p["metadata"] for p in ours.pods(lab, name)]
+    assert [p["uid"] for p in new] != [pod["uid"]]
+    assert f"pod {pod['name']}: gone" in told(run)
+    assert f"pod {new[0]['name']}: 1/1 ready" in told(run) or "1 of 1 pods ready" in told(run)
+    assert "It is the last ready pod" in run.plan.document["blast"]["sentence"]
+
+
+def test_an_operators_stateful_set_is_left_to_its_operator(desk: Desks, lab: RunningLab) -> None:
+    name = "prometheus-kube-prometheus-stack-prometheus"
+    plan = desk(lab).plan("rollout-restart", namespace="platform-monitoring", name=name, kind="StatefulSet")
+    assert [u for u in unmet(plan) if "spec.podMetadata.annotations of Prometheus kube-prometheus-stack" in u]
+
+
+def test_what_argo_cd_would_set_back_is_refused_with_a_patch_for_git(desk: Desks, lab: RunningLab) -> None:
+    where = {"namespace": "platform-monitoring", "name": "kube-prometheus-stack-grafana"}
+    at = desk(lab)
+    plan = at.plan("scale-workload", replicas=2, **where)
+    assert [u for u in unmet(plan) if "Git names spec.replicas and Application kube-prometheus-stack" in u]
+    assert "+" in plan.document["git_patch"] and "replicas: 2" in plan.document["git_patch"]
+    assert "will be reverted" in plan.document["managed_by"]
+    # a restart adds what Git does not name: it may run, and it stays
+    assert unmet(at.plan("rollout-restart", **where)) == []
+
+
+def test_a_pod_of_a_lost_node_is_forced_away_and_comes_back_under_its_name(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "lost"
+    ours.workload(lab, name, ours.container("main", "app:1"), kind="StatefulSet")
+    pod = ours.pods(lab, name)[0]
+    node = pod["spec"]["nodeName"]
+    refused = at.plan("force-delete-pod", namespace=ours.NAMESPACE, name=f"{name}-0")
+    assert [u for u in unmet(refused) if f"node {node} is Ready" in u]
+    with silent_node(lab, node):
+        plan = at.plan("force-delete-pod", namespace=ours.NAMESPACE, name=f"{name}-0")
+        assert (plan.tier, plan.document["confirm"], unmet(plan)) == (3, f"{name}-0", [])
+        assert "of StatefulSet lost" in plan.document["blast"]["sentence"]
+        # the second person that tier 3 asks for has tests of its own
+        Plan.objects.filter(pk=plan.pk).update(tier=2)
+        plan.refresh_from_db()
+        run = succeeded(at.carry(plan))
+    assert "is not Ready" in told(run)
+    again = lab.until(lambda: ours.pods(lab, name), "a pod of the same name")[0]["metadata"]
+    assert (again["name"], again["uid"] != pod["metadata"]["uid"]) == (f"{name}-0", True)
+
+
+@contextmanager
+def silent_node(lab: RunningLab, node: str) -> Iterator[None]:
+    """The node's kubelet says nothing more, and the node controller has noticed."""
+    fault = {"action": "status:500", "resource": "nodes/status", "name": node, "agent": "*kubelet*"}
+    struck = lab.http.post("/lab/faults", json=fault).json()
+
+    def says(status: str) -> None:
+        body = {"status": {"conditions": [{"type": "Ready", "status": status, "reason": "NodeStatusUnknown"}]}}
+        lab.patch(f"/api/v1/nodes/{node}/status", body, "strategic-merge-patch")
+
+    says("Unknown")
+    try:
+        yield
+    finally:
+        lab.http.delete(f"/lab/faults/{struck['id']}")
+        says("True")
