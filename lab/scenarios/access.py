@@ -34,6 +34,16 @@ OBSERVER = [
 ]
 
 
+#: what the portal's actions on workloads, pods and Jobs need, as deploy/rbac.yaml grants it
+WORKLOADS = [
+    _rule(["apps"], ["deployments", "statefulsets", "daemonsets"], ["get", "patch"]),
+    _rule([""], ["pods"], ["get", "delete"]),
+    _rule([""], ["pods/eviction"], ["create"]),
+    _rule(["batch"], ["jobs"], ["get", "create", "delete"]),
+    _rule(["batch"], ["cronjobs"], ["get"]),
+]
+
+
 def _role(kind: str, name: str, rules: list[Object], where: str = "") -> Object:
     meta = {"name": name, **({"namespace": where} if where else {})}
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules}
@@ -66,3 +76,6 @@ def load(world: Builder) -> None:
     sync = [_rule(["argoproj.io"], ["applications"], ["get", "patch"], ["kube-prometheus-stack"])]
     world.add(_role("Role", "portal-argo-operate", sync, "argocd"), age)
     world.add(_binding("RoleBinding", "portal-argo-operate", "Role", "portal-argo-operate", [operator], "argocd"), age)
+    world.add(_role("ClusterRole", "portal-workloads", WORKLOADS), age)
+    bundle = "portal-workloads"
+    world.add(_binding("RoleBinding", bundle, "ClusterRole", bundle, [operator], monitoring), age)

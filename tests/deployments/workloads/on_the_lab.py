@@ -26,7 +26,7 @@ def container(name: str, image: str, **more: Any) -> dict[str, Any]:
 def workload(lab: RunningLab, name: str, *containers: dict[str, Any], kind: str = "Deployment", **spec: Any) -> Any:
     """Create a workload and wait until it is ready."""
     labels = {"app": name}
-    more = {} if kind == "DaemonSet" else {"replicas": 1}
+    more: dict[str, Any] = {} if kind == "DaemonSet" else {"replicas": 1}
     if kind == "StatefulSet":
         more["serviceName"] = name
     body = {
