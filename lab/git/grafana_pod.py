@@ -54,6 +54,8 @@ def _init_containers(chart: GrafanaChart) -> list[dict[str, Any]]:
     if chart.sidecar_on("datasources") and values["sidecar"]["datasources"]["initDatasources"]:
         init = _sidecar(chart, "datasources")
         init["name"] = "grafana-init-sc-datasources"
+        # this chart's init container collects once, whatever watchMethod says; that changed in 10.2
+        init["env"] = [{**each, "value": "LIST"} if each["name"] == "METHOD" else each for each in init["env"]]
         found.append(init)
     return found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from deployments.catalogue.action import CannotPlan
-from deployments.catalogue.argo import calls, git_patch, ownership, reading
+from deployments.catalogue.action import MARK, CannotPlan, Patch
+from deployments.catalogue.argo import calls, credentials, git_patch, helm, ownership, reading
 from deployments.catalogue.argo.git_patch import GitPatch
-from deployments.catalogue.argo.values import Edit
+from deployments.catalogue.argo.values import Edit, edited
 from deployments.catalogue.dashboards import owning
 from deployments.catalogue.dashboards.owning import Owner
 from integrations.kubernetes.custom import Application
@@ -44,3 +45,38 @@ def managed_by(_snapshot: Snapshot, found: Owner) -> str:
         f"Argo CD app {found.app.metadata.name} renders Grafana, selfHeal {healing}. It does not name what this plan "
         "writes, so nothing of it is reverted."
     )
+
+
+def live_patch(found: Owner, edits: Sequence[Edit]) -> Patch:
+    """The change of the values in the Application itself, credentials of the text as placeholders.
+
+    ``valuesObject`` is merged, a ``values`` text is edited as text: setting ``valuesObject`` beside it would make it
+    ignored entirely. :raises ValueError: why it can only be made in Git.
+    """
+    place = helm.located(found.app)
+    if place is None or place.pointer != "/spec/source" or place.source.helm is None:
+        raise ValueError("the Application has several sources, or sets no Helm values")
+    source = place.source.helm
+    winning = _parameters(source.parameters)
+    beaten = next((e.name for e in edits if any(n == e.name or n.startswith(f"{e.name}.") for n in winning)), "")
+    if beaten:
+        raise ValueError(f"a Helm parameter sets {beaten}, and parameters win over values")
+    changed: dict[str, Any]
+    if isinstance(source.values_object, dict):
+        tree: dict[str, Any] = {}
+        for edit in edits:
+            inner = tree
+            for part in edit.path[:-1]:
+                inner = inner.setdefault(part, {})
+            inner[edit.path[-1]] = None if edit.remove else edit.value
+        changed = {"valuesObject": tree}
+    else:
+        pointer = f"{place.pointer}/helm/values"
+        changed = {"values": credentials.mask(edited(source.values, edits), source.values, pointer)}
+    body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"source": {"helm": changed}}}
+    return Patch("merge", body)
+
+
+def _parameters(parameters: Any) -> list[str]:
+    listed = parameters if isinstance(parameters, list) else []
+    return [str(p.get("name")) for p in listed if isinstance(p, dict)]

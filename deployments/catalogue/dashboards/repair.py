@@ -1,33 +1,26 @@
-"""*Repair Grafana in place*: let Argo CD apply Grafana's own objects again, wait until it answers, then sync the whole.
+"""*Repair Grafana in place* (the report's option D): change what the diagnosis says must change in the values, let Argo
+CD apply Grafana's own objects again, wait until it answers, then sync the whole.
 
-For an Application whose last sync failed and whose Grafana Deployment is gone: Argo CD tries a revision once, so
-nothing happens until somebody syncs (facts: A1, A2, option D). Changes nothing in Git and no value; prunes nothing.
+For an Application whose last sync failed and whose Grafana Deployment is gone a sync is all: Argo CD tries a revision
+once, so nothing happens until somebody syncs (facts: A1, A2). Where the diagnosis names a cause in the values, these
+change: through Git first, and live only when nobody above the Application reverts that at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from typing import Annotated
 
 import msgspec
 
-from deployments.catalogue.action import (
-    Action,
-    Blast,
-    CannotPlan,
-    CheckSpec,
-    Condition,
-    Params,
-    PlanDraft,
-    Precondition,
-    Rule,
-    StepSpec,
-    Verification,
-)
-from deployments.catalogue.argo import calls, helm, reading, windows
-from deployments.catalogue.dashboards import owning
+from deployments.catalogue.action import Action, Blast, CannotPlan, Params, PlanDraft, Rule
+from deployments.catalogue.argo import calls, helm, reading
+from deployments.catalogue.argo.values import Edit
+from deployments.catalogue.dashboards import owning, repair_checks, repair_steps, repair_values
+from deployments.catalogue.dashboards.chart import Recipe
+from deployments.catalogue.dashboards.repair_checks import Expected
+from deployments.catalogue.dashboards.repair_values import Change
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
 from monitoring.snapshot import Missing, Need, Objects, Snapshot
@@ -38,6 +31,9 @@ _NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
 _UNDO = (
     "Nothing to undo in Git: it is the desired state that this plan applies. What it creates can be removed again by "
     "deleting Deployment {name} by its uid; Argo CD would then show it as missing, as before."
+)
+_UNDO_VALUES = (
+    "Put the values back in Git, or live by set-helm-values with {before}. A Secret and a claim that were kept stay."
 )
 
 
@@ -52,244 +48,75 @@ class RepairParams(Params, frozen=True):
     release: Annotated[str, msgspec.Meta(pattern=_NAME, description="Helm release")] = ""
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long all checks must hold")] = 30
     verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 300
+    recipe: Annotated[
+        Recipe,
+        msgspec.Meta(
+            description="How Grafana gets its datasources: V1 collected once at start, V2 native sidecar, V3 a file; "
+            "auto as the diagnosis says"
+        ),
+    ] = "auto"
+    fixes: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[a-z, -]{0,200}$",
+            description="Other values to change, as the diagnosis says if empty: existing-secret, no-chown, "
+            "no-persistence, recreate, single-default, startup, or none",
+        ),
+    ] = ""
+    startup_seconds: Annotated[
+        int, msgspec.Meta(ge=60, le=3600, description="How long a first start may take, for the fix startup")
+    ] = 330
     rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the rollout may take")] = 480
+
+    def __post_init__(self) -> None:
+        repair_values.parse(self.fixes)
 
 
 def needs(snapshot: Snapshot, params: RepairParams) -> Iterable[Need]:
-    """Applications and their projects; then the Deployments of the namespace that Grafana is rendered into."""
-    yield Objects(calls.APPLICATIONS, params.application_namespace)
+    """Applications and their projects; then what the diagnosis of Grafana reads, and what the chart's version is."""
+    yield Objects(calls.APPLICATIONS)
     yield Objects("appprojects.argoproj.io")
     with suppress(Missing, CannotPlan):
         owner = owning.find(snapshot, params.application_namespace, params.application)
         yield Objects("deployments.apps", owner.namespace)
+        yield Objects("services")
+        yield from repair_values.needs(snapshot, owner)
 
 
 def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
     """The plan for the Application that renders Grafana. :raises CannotPlan, Missing:"""
     owner = owning.find(snapshot, params.application_namespace, params.application)
-    filled = RepairParams(
+    change = repair_values.decide(snapshot, owner, params.recipe, params.fixes, params.startup_seconds)
+    filled = msgspec.structs.replace(
+        params,
         application=owner.app.metadata.name,
         application_namespace=owner.app.metadata.namespace,
         namespace=params.namespace or owner.namespace,
         release=params.release or owner.release,
-        hold_seconds=params.hold_seconds,
-        verify_seconds=params.verify_seconds,
-        rollout_seconds=params.rollout_seconds,
+        recipe=change.recipe,
+        fixes=change.names,
     )
+    expected = Expected(params.application_namespace, filled.namespace, filled.release)
     apps: list[Application] = snapshot.objects(calls.APPLICATIONS, params.application_namespace)
+    undo = _UNDO_VALUES.format(before=_before(owner, change)) if change.edits else _UNDO.format(name=owner.base)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
-        preconditions=tuple(_preconditions(snapshot, owner, filled, apps)),
-        steps=tuple(_steps(snapshot, owner, filled)),
-        verification=_verification(owner, filled),
-        undo=_UNDO.format(name=owner.base),
-        blast=_blast(snapshot, owner),
-        managed_by=_managed_by(owner, apps),
-        git_way=_git_way(owner),
+        preconditions=tuple(repair_checks.preconditions(snapshot, owner, expected, change)),
+        steps=tuple(repair_steps.steps(snapshot, owner, change, params.rollout_seconds)),
+        verification=repair_steps.verification(owner, params.hold_seconds, params.verify_seconds),
+        undo=undo,
+        blast=_blast(snapshot, owner, change),
+        managed_by=_managed_by(owner, apps, change),
+        git_way=_git_way(owner, change),
+        git_patch=change.git.text if change.git is not None else "",
         locks=tuple(_ref(r) for r in owner.resources),
-    )
-
-
-# -- preconditions
-
-
-def _preconditions(
-    snapshot: Snapshot, owner: owning.Owner, params: RepairParams, apps: list[Application]
-) -> Iterable[Precondition]:
-    app = owner.app
-    name = app.metadata.name
-    deleting = app.metadata.deletion_timestamp
-    yield Precondition(
-        f"Application {name} exists and is not being deleted",
-        deleting is None,
-        f"deletion asked for at {deleting:%F %T}" if deleting else f"namespace {app.metadata.namespace}",
-    )
-    yield _windows(snapshot, app)
-    yield _operation(snapshot, app)
-    yield _same_names(owner, params)
-    yield _enabled(owner)
-    yield _password(owner)
-    yield _only_grafana(owner)
-    yield _parent(app, apps)
-
-
-def _windows(snapshot: Snapshot, app: Application) -> Precondition:
-    sentence = "No sync window is closed"
-    project = snapshot.get("appprojects.argoproj.io", app.metadata.namespace, app.spec.project)
-    if project is None:
-        return Precondition(sentence, False, f"AppProject {app.spec.project} is not there")
-    closed = windows.closed_by(project.spec.sync_windows, app, snapshot.taken_at)
-    count = len(project.spec.sync_windows)
-    return Precondition(sentence, not closed, closed or f"project {app.spec.project} has {count} windows, none forbids")
-
-
-def _operation(snapshot: Snapshot, app: Application) -> Precondition:
-    sentence = "No operation is running, or one that is stuck and will be terminated"
-    if app.operation is None:
-        state = app.status.operation_state
-        last = f"the last one ended {state.phase}" if state is not None else "there was none yet"
-        return Precondition(sentence, True, last)
-    state = app.status.operation_state
-    since = f" since {state.started_at:%F %T}" if state is not None and state.started_at else ""
-    stuck = reading.is_stuck(app, snapshot.taken_at)
-    return Precondition(sentence, stuck, f"an operation runs{since}{', stuck' if stuck else ', still moving'}")
-
-
-def _same_names(owner: owning.Owner, params: RepairParams) -> Precondition:
-    """Else a sync would install a second stack beside the first (A9)."""
-    sentence = "A sync renders the names that run now"
-    app = owner.app
-    rest = [r for r in app.status.resources if not reading.belongs(r.name, owner.base) and not r.hook]
-    there = [r for r in rest if r.status == "Synced"]
-    destination = app.spec.destination.namespace
-    where = f"destination {destination}, release {owner.release}"
-    if params.namespace != owner.namespace:
-        return Precondition(sentence, False, f"Grafana is rendered into {owner.namespace}, not {params.namespace}")
-    if params.release != owner.release:
-        return Precondition(sentence, False, f"the release is {owner.release}, not {params.release}")
-    if rest and not there:
-        return Precondition(sentence, False, f"none of the {len(rest)} other rendered objects is there; {where}")
-    return Precondition(sentence, True, f"{len(there)} of {len(rest)} other rendered objects are there; {where}")
-
-
-def _enabled(owner: owning.Owner) -> Precondition:
-    sentence = "Grafana is enabled in the values"
-    if owner.values is None:
-        return Precondition(sentence, False, "the values cannot be read")
-    enabled = helm.at(owner.values, "enabled")
-    return Precondition(sentence, enabled is not False, f"grafana.enabled: {str(enabled is not False).lower()}")
-
-
-def _password(owner: owning.Owner) -> Precondition:
-    """Without one the chart renders a random password each time: OutOfSync for ever, a rollout per sync (G16)."""
-    sentence = "The admin password is fixed, so that a sync does not render a new one"
-    if helm.at(owner.values, "admin", "existingSecret"):
-        return Precondition(sentence, True, "admin.existingSecret is set")
-    if helm.at(owner.values, "adminPassword"):
-        return Precondition(sentence, True, "adminPassword is set in the values")
-    return Precondition(sentence, False, "neither admin.existingSecret nor adminPassword is set")
-
-
-def _only_grafana(owner: owning.Owner) -> Precondition:
-    sentence = "Something of Grafana differs from Git, and nothing else does"
-    differ = reading.differing(owner.app)
-    others = [f"{r.kind} {r.name}" for r in differ if not reading.belongs(r.name, owner.base)]
-    pruned = [f"{r.kind} {r.name}" for r in owner.app.status.resources if r.requires_pruning]
-    if others or pruned:
-        named = ", ".join((others + pruned)[:4])
-        return Precondition(sentence, False, f"{len(others)} others differ, {len(pruned)} would be pruned: {named}")
-    if not differ:
-        return Precondition(sentence, False, "nothing differs: a sync would change nothing")
-    return Precondition(sentence, True, ", ".join(f"{r.kind} {r.name} {reading.describe(r)}" for r in differ[:6]))
-
-
-def _parent(app: Application, apps: list[Application]) -> Precondition:
-    sentence = "What manages this Application is known and does not revert the plan"
-    name, parent = reading.parent_of(app, apps)
-    if not name:
-        return Precondition(sentence, True, "no other Application manages it")
-    if parent is None:
-        return Precondition(sentence, False, f"{name} manages it and could not be read")
-    healing = "on" if reading.heals(parent) else "off"
-    return Precondition(sentence, True, f"{name}, selfHeal {healing}; it compares the spec, which stays as it is")
-
-
-# -- steps
-
-
-def _steps(snapshot: Snapshot, owner: owning.Owner, params: RepairParams) -> Iterable[StepSpec]:
-    app = owner.app
-    where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
-    step = partial(StepSpec, resource=calls.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
-    if reading.is_stuck(app, snapshot.taken_at):
-        yield step(
-            verb="terminate",
-            title="Terminate the stuck operation",
-            how="merge patch",
-            timeout_seconds=180,
-            effect=calls.terminate_patch(),
-            guards=(Condition("argocd_running", where),),
-            until=Condition("argocd_idle", where),
-            irreversible=True,
-        )
-    yield step(
-        verb="refresh",
-        title=f"Refresh {app.metadata.name}, hard",
-        how="merge patch",
-        timeout_seconds=180,
-        effect=calls.refresh_patch(),
-        until=Condition("argocd_refreshed", where),
-    )
-    yield step(
-        verb="compare",
-        title=f"Compare: stop unless only {owner.base} differs",
-        how="read",
-        timeout_seconds=60,
-        until=Condition("argocd_only_differs", {**where, "base": owner.base}),
-    )
-    yield _sync(owner, f"Sync {len(owner.resources)} Grafana objects, prune off", owner.resources)
-    yield _rollout(owner, params)
-    yield _sync(owner, "Sync everything once, so that it enters history", [])
-
-
-def _sync(owner: owning.Owner, title: str, resources: list[AppResource]) -> StepSpec:
-    """One operation of Argo CD, started only while none runs and nothing but Grafana differs."""
-    where = {"namespace": owner.app.metadata.namespace, "name": owner.app.metadata.name}
-    only = Condition("argocd_only_differs", {**where, "base": owner.base})
-    return StepSpec(
-        verb="sync",
-        title=title,
-        how="Argo CD",
-        resource=calls.APPLICATIONS,
-        namespace=where["namespace"],
-        name=where["name"],
-        timeout_seconds=600,
-        effect=calls.sync_patch(owner.app, resources),
-        guards=(Condition("argocd_idle", where), only),
-        until=Condition("argocd_operation_done", {**where, "mark": "${run.mark}"}),
-    )
-
-
-def _rollout(owner: owning.Owner, params: RepairParams) -> StepSpec:
-    selector = f"app.kubernetes.io/instance={owner.release},app.kubernetes.io/name=grafana"
-    where = {"namespace": params.namespace, "name": owner.base}
-    return StepSpec(
-        verb="wait",
-        title=f"Wait for the rollout of {owner.base}",
-        how="read",
-        resource="deployments.apps",
-        namespace=params.namespace,
-        name=owner.base,
-        timeout_seconds=params.rollout_seconds,
-        until=Condition("rolled_out", {**where, "selector": selector}),
-    )
-
-
-def _verification(owner: owning.Owner, params: RepairParams) -> Verification:
-    app = owner.app.metadata
-    selector = "app.kubernetes.io/name=grafana"
-    return Verification(
-        checks=(
-            CheckSpec(
-                "Workload is ready",
-                "workload_ready",
-                {"namespace": params.namespace, "selector": selector, "kind": "Deployment"},
-            ),
-            CheckSpec(
-                "Service has endpoints", "service_has_endpoints", {"namespace": params.namespace, "selector": selector}
-            ),
-            CheckSpec("Grafana answers", "grafana_health", {"namespace": params.namespace}),
-            CheckSpec("Argo CD agrees", "argocd_application", {"namespace": app.namespace, "name": app.name}),
-        ),
-        hold_seconds=params.hold_seconds,
-        timeout_seconds=max(params.verify_seconds, params.hold_seconds + 5),
     )
 
 
 # -- words
 
 
-def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
+def _blast(snapshot: Snapshot, owner: owning.Owner, change: Change) -> Blast:
     resources = owner.resources
     running = {(d.metadata.namespace, d.metadata.name) for d in snapshot.objects("deployments.apps", owner.namespace)}
 
@@ -304,6 +131,8 @@ def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
     changed = [r for r in resources if r.status != "Synced" and r not in missing]
     same = [r for r in resources if r.status == "Synced" and r not in missing]
     rest = len(owner.app.status.resources) - len(resources)
+    if change.edits:
+        return _changed_blast(owner, change, names(missing), rest)
     return Blast(
         created=names(missing),
         changed=names(changed),
@@ -312,18 +141,68 @@ def _blast(snapshot: Snapshot, owner: owning.Owner) -> Blast:
     )
 
 
-def _managed_by(owner: owning.Owner, apps: list[Application]) -> str:
+def _changed_blast(owner: owning.Owner, change: Change, missing: tuple[str, ...], rest: int) -> Blast:
+    """With other values the pod is another one, and what the chart no longer renders goes."""
+    app, base = owner.app, owner.base
+    listed = {f"{r.kind} {r.name}" for r in owner.app.status.resources}
+    dropped = [name for name in change.dropped(base) if name in listed]
+    claim = repair_steps.claim_of(owner)
+    claims = (
+        [f"{claim}: Grafana starts without it; it is kept, with what is in it"]
+        if f"PersistentVolumeClaim {claim}" in dropped
+        else []
+    )
+    gone = [name for name in dropped if name.partition(" ")[0] != "PersistentVolumeClaim"]
+    how = "Argo CD prunes it by itself" if repair_steps.prunes(app) else "it stays until somebody prunes it"
+    said = f" No longer rendered: {', '.join(gone)}; {how}." if gone else ""
+    return Blast(
+        created=(*missing, *(("Secret grafana-admin",) if change.makes_secret else ())),
+        changed=(f"Application {app.metadata.name}", f"Deployment {base}"),
+        deleted=tuple(gone) if repair_steps.prunes(app) else (),
+        restarted=(f"the pod of Deployment {base}",),
+        claims=tuple(claims),
+        sentence=f"Not touched: the {rest} other objects of {app.metadata.name}.{said}",
+    )
+
+
+def _before(owner: owning.Owner, change: Change) -> str:
+    """The present values, as edits that put them back."""
+    was = (
+        Edit(edit.path, helm.at(owner.values, *edit.path[change.depth :]))
+        if helm.at(owner.values, *edit.path[change.depth :]) is not None
+        else Edit(edit.path, remove=True)
+        for edit in change.edits
+    )
+    return ", ".join(map(str, was))
+
+
+def _managed_by(owner: owning.Owner, apps: list[Application], change: Change) -> str:
     app = owner.app
     healing = "selfHeal on" if reading.heals(app) else "selfHeal off"
     name, parent = reading.parent_of(app, apps)
     above = f" Its parent {name} has selfHeal {'on' if parent and reading.heals(parent) else 'off'}." if name else ""
+    if change.edits:
+        return (
+            f"Managed by Argo CD app {app.metadata.name}, {healing}. This plan changes its Helm values, which Argo CD "
+            f"then applies itself.{above} Until Git says the same, the next sync of what manages it sets them back."
+        )
     return (
         f"Managed by Argo CD app {app.metadata.name}, {healing}. This plan asks Argo CD itself to apply what Git says, "
         f"so nothing of it will be reverted.{above}"
     )
 
 
-def _git_way(owner: owning.Owner) -> str:
+def _git_way(owner: owning.Owner, change: Change) -> str:
+    if change.git is not None:
+        dropped = f"PersistentVolumeClaim {repair_steps.claim_of(owner)}" in change.dropped(owner.base)
+        warned = ""
+        if dropped and repair_steps.prunes(owner.app):
+            marks = " ".join(f"{key}={value}" for key, value in sorted(repair_steps.KEPT.items()))
+            warned = (
+                f" Argo CD then prunes claim {owner.base} with what is in it; to keep it, first: kubectl -n "
+                f"{owner.namespace} annotate pvc {owner.base} {marks}."
+            )
+        return f"{change.git.sentence} A changed source makes Argo CD try again by itself.{warned}"
     source = owner.app.spec.source
     where = f" of {source.repo_url}" if source is not None and source.repo_url else ""
     return (
@@ -343,12 +222,25 @@ ACTION = Action(
     title="Repair Grafana in place",
     family="Grafana",
     tier=1,
-    summary="Hard refresh, sync of Grafana's own objects, wait for the rollout, one full sync. Git stays as it is.",
+    summary="Change what the diagnosis names in Grafana's values, if anything, and let Argo CD apply Grafana again.",
     params=RepairParams,
     needs=needs,
     draft=draft,
-    rules=(Rule("argoproj.io", "applications", ("get", "patch")),),
-    undo="Not needed: Git is the desired state.",
+    rules=(
+        Rule("argoproj.io", "applications", ("get", "patch")),
+        Rule("", "secrets", ("get", "create")),
+        Rule("", "persistentvolumeclaims", ("get", "patch")),
+        Rule("apps", "deployments", ("get", "patch")),
+    ),
+    undo="Without a change of values not needed: Git is the desired state. Else put the values back, in Git.",
+    guards=(
+        "nothing but Grafana's own objects differs from Git, looked at again just before each sync",
+        "no sync window is closed and no operation runs",
+        "values are changed live only while nothing above the Application reverts that",
+        "a claim that the chart no longer renders is kept",
+    ),
+    verified_by="Grafana's Deployment is ready behind its Service, Grafana answers, and Argo CD agrees.",
+    reference="https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/",
 )
 
 __all__ = ["ACTION", "RepairParams"]

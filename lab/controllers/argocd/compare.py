@@ -29,6 +29,12 @@ class Resource:
         return found
 
     @property
+    def ignored(self) -> bool:
+        """Git no longer has it and it says that this is no difference; its own row stays OutOfSync, as in Argo CD."""
+        options = meta.notes(self.live).get("argocd.argoproj.io/compare-options", "") if self.live else ""
+        return self.desired is None and "IgnoreExtraneous" in options
+
+    @property
     def health(self) -> health.Health | None:
         if self.live is None:
             return "Missing", ""
@@ -63,7 +69,8 @@ class Comparison:
     def sync(self) -> str:
         if self.condition:
             return "Unknown"
-        return "OutOfSync" if any(resource.out_of_sync for resource in self.resources) else "Synced"
+        counted = (resource for resource in self.resources if not resource.ignored)
+        return "OutOfSync" if any(resource.out_of_sync for resource in counted) else "Synced"
 
     @property
     def health(self) -> str:

@@ -70,3 +70,15 @@ def unmet(drafted: PlanDraft) -> list[str]:
 
 def look(loaded: Case, condition: str, /, **args: Any) -> Seen:
     return conditions.look(Condition(condition, args), from_case(loaded), {})
+
+
+def unhealed(loaded: Case) -> None:
+    """Nobody above the stack's Application reverts a live edit of its spec."""
+    named(loaded, APPS, "root-app")["spec"]["syncPolicy"]["automated"]["selfHeal"] = False
+
+
+def rendered(loaded: Case, kind: str, name: str, **more: Any) -> None:
+    """One more object that the stack's Application lists."""
+    group = {"Deployment": "apps"}.get(kind, "")
+    entry = {"group": group, "version": "v1", "kind": kind, "namespace": NAMESPACE, "name": name, "status": "Synced"}
+    named(loaded, APPS, STACK)["status"]["resources"].append({**entry, **more})

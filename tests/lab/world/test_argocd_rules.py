@@ -225,3 +225,16 @@ def test_namespaces_and_accounts_come_before_workloads() -> None:
         key=kinds.apply_order,
     )
     assert [obj["kind"] for obj in order] == ["Namespace", "ServiceAccount", "Secret", "Deployment"]
+
+
+def test_what_git_no_longer_has_can_say_that_it_is_no_difference(broken: tuple[Any, compare.Comparison]) -> None:
+    app, found = broken
+    extra = copy.deepcopy(next(r.live for r in found.resources if r.live is not None))
+    assert extra is not None
+    gone = compare.Resource(None, extra, True)
+    rest = [compare.Resource(r.desired, r.live or r.desired, False) for r in found.resources if r.desired]
+    assert compare.Comparison("1", [*rest, gone]).sync == "OutOfSync"
+    extra["metadata"].setdefault("annotations", {})["argocd.argoproj.io/compare-options"] = "IgnoreExtraneous"
+    assert compare.Comparison("1", [*rest, gone]).sync == "Synced"
+    assert gone.entry()["status"] == "OutOfSync"
+    assert autosync.decide(succeeded(app), compare.Comparison("1", [*rest, gone]), LONG_AGO).operation is None

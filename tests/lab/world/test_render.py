@@ -185,3 +185,12 @@ def test_a_commit_changes_the_revision_and_what_the_path_holds() -> None:
     assert "extra" in names
     with pytest.raises(SourceError, match="does not exist"):
         repository.manifests({"path": "nowhere"}, "argocd", "x")
+
+
+def test_the_init_container_of_this_chart_collects_once_whatever_the_watch_method_says() -> None:
+    """Chart 7.0.x; from 10.2 on it follows watchMethod, which is why WATCH alone hangs newer pods."""
+    values = {"sidecar": {"datasources": {"enabled": True, "initDatasources": True, "watchMethod": "WATCH"}}}
+    [init] = deployment(values)["spec"]["template"]["spec"]["initContainers"]
+    assert {"name": "METHOD", "value": "LIST"} in init["env"]
+    main = containers(values)["grafana-sc-datasources"]
+    assert {"name": "METHOD", "value": "WATCH"} in main["env"]
