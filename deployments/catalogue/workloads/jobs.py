@@ -8,7 +8,7 @@ from typing import Any
 from deployments.catalogue.seen import Line, Outlook, Seen
 from deployments.catalogue.workloads import narration
 from integrations.kubernetes.jobs import Job
-from monitoring.checks.text import clean, count
+from monitoring.checks.text import clean, count, phrase
 from monitoring.snapshot import Need, Objects, Snapshot
 
 JOBS = "jobs.batch"
@@ -20,7 +20,7 @@ def ended(job: Job) -> tuple[str, str]:
     """(``Complete`` or ``Failed``, why); empty while it has not ended."""
     for condition in job.status.conditions:
         if condition.type in ("Complete", "Failed") and condition.status == "True":
-            return condition.type, clean(f"{condition.reason}: {condition.message}".strip(": "))
+            return condition.type, phrase(f"{condition.reason}: {condition.message}".strip(": "))
     return "", ""
 
 
@@ -50,7 +50,9 @@ def done(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any])
         return Seen(Outlook.MET, f"Job {args['name']} is complete.", (*lines, line), remembered)
     if word == "Failed":
         line = Line(f"Job {args['name']}: failed", "error")
-        return Seen(Outlook.FAILED, f"Job {args['name']} failed. {why}", (*lines, line), remembered)
+        return Seen(
+            Outlook.FAILED, f"Job {args['name']} failed: {why or 'it does not say why'}.", (*lines, line), remembered
+        )
     if job.spec.suspend:
         return Seen(Outlook.NOT_YET, f"Job {args['name']} is suspended: nothing of it runs.", lines, remembered)
     status = job.status

@@ -13,7 +13,7 @@ from deployments.catalogue.seen import Line, Outlook, Seen
 from deployments.catalogue.workloads import narration, targets
 from deployments.catalogue.workloads.targets import DEPLOYMENTS, KINDS, wanted
 from integrations.kubernetes.objects import Workload
-from monitoring.checks.text import clean, count
+from monitoring.checks.text import count, phrase
 from monitoring.snapshot import Need, Objects, Snapshot
 
 
@@ -36,7 +36,7 @@ def rolled_out(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         return Seen(Outlook.NOT_YET, "Waiting for the controller to see the new template.", lines, remembered)
     for condition in item.status.conditions:
         if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
-            said = f"The rollout passed its deadline: {clean(condition.message)}"
+            said = f"The rollout passed its deadline: {phrase(condition.message)}."
             return Seen(Outlook.FAILED, said, lines, remembered)
     done, ready, updated = _counts(kind, item)
     enough = wanted(kind, item)

@@ -233,3 +233,117 @@ def silent_node(lab: RunningLab, node: str) -> Iterator[None]:
     finally:
         lab.http.delete(f"/lab/faults/{struck['id']}")
         says("True")
+
+
+# -- evictions
+
+
+def budget(lab: RunningLab, name: str, least: int, allowed: int) -> None:
+    """A disruption budget over a workload's pods, once its controller has counted."""
+    path = f"/apis/policy/v1/namespaces/{ours.NAMESPACE}/poddisruptionbudgets"
+    spec = {"minAvailable": least, "selector": {"matchLabels": {"app": name}}}
+    meta = {"name": name, "namespace": ours.NAMESPACE}
+    ours.create(lab, path, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec})
+
+    def counted() -> bool:
+        status = lab.get(f"{path}/{name}").get("status") or {}
+        return bool(status.get("observedGeneration")) and status.get("disruptionsAllowed") == allowed
+
+    lab.until(counted, f"budget {name} allows {allowed}")
+
+
+def test_an_eviction_within_the_budget_is_made_and_replaced(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "evicted"
+    ours.workload(lab, name, ours.container("main", "app:1"), replicas=2)
+    budget(lab, name, least=1, allowed=1)
+    pod = ours.pods(lab, name)[0]["metadata"]
+    run = act(at, "evict-pod", pod["name"])
+    assert "allows 1 disruption now" in run.plan.document["blast"]["budgets"][0]
+    left = [p["metadata"]["uid"] for p in ours.pods(lab, name) if not p["metadata"].get("deletionTimestamp")]
+    assert (len(left), pod["uid"] in left) == (2, False)
+
+
+def test_an_eviction_that_the_budget_never_allows_fails_and_the_pod_stays(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "kept"
+    ours.workload(lab, name, ours.container("main", "app:1"), replicas=2)
+    budget(lab, name, least=2, allowed=0)
+    pod = ours.pods(lab, name)[0]["metadata"]
+    run = at.run("evict-pod", namespace=ours.NAMESPACE, name=pod["name"], wait_seconds=5)
+    assert run.state == "failed", told(run)
+    assert "disruption budget" in told(run)
+    assert "asks again for up to 5 s" in run.plan.document["blast"]["sentence"]
+    assert pod["uid"] in [p["metadata"]["uid"] for p in ours.pods(lab, name)]
+
+
+# -- Jobs
+
+
+def job_spec(*command: str, **more: Any) -> dict[str, Any]:
+    main = ours.container("main", "app:1", command=list(command), **more)
+    return {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [main]}}}
+
+
+def job(lab: RunningLab, name: str, spec: dict[str, Any]) -> Any:
+    """Create a Job and wait until it has failed."""
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": ours.NAMESPACE},
+        "spec": spec,
+    }
+    ours.create(lab, f"{ours.BATCH}/jobs", body)
+    return lab.until(lambda: ended(lab, name, "Failed"), f"Job {name} fails")
+
+
+def ended(lab: RunningLab, name: str, word: str) -> Any:
+    found = lab.get(f"{ours.BATCH}/jobs/{name}")
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return found if any(c["type"] == word and c["status"] == "True" for c in conditions) else None
+
+
+def test_a_failed_job_is_run_again_once_its_cause_is_gone(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "import"
+    reference = {"secretKeyRef": {"name": "import", "key": "mode"}}
+    spec = job_spec("sh", "-c", "echo imported", env=[{"name": "MODE", "valueFrom": reference}])
+    # ten seconds: the lab's clocks run twenty times faster
+    old = job(lab, name, {**spec, "activeDeadlineSeconds": 200})
+    meta = {"name": "import", "namespace": ours.NAMESPACE}
+    ours.create(lab, f"{ours.CORE}/secrets", {"kind": "Secret", "metadata": meta, "stringData": {"mode": "full"}})
+    run = act(at, "recreate-job", name)
+    new = ended(lab, name, "Complete")
+    assert new["metadata"]["uid"] != old["metadata"]["uid"], told(run)
+    assert new["spec"]["activeDeadlineSeconds"] == 200
+    assert [step.verb for step in run.steps.order_by("index")] == ["delete", "create"]
+
+
+def test_a_job_that_fails_again_fails_the_run(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "broken"
+    job(lab, name, job_spec("sh", "-c", "exit 3"))
+    run = at.run("recreate-job", namespace=ours.NAMESPACE, name=name)
+    assert run.state == "failed", told(run)
+    assert "BackoffLimitExceeded" in run.sentence
+
+
+def test_a_cron_job_runs_now_again_and_goes_by_undo(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "report"
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": name, "namespace": ours.NAMESPACE},
+        "spec": {
+            "schedule": "0 3 * * *",
+            "suspend": True,
+            "concurrencyPolicy": "Forbid",
+            "jobTemplate": {"metadata": {"labels": {"app": name}}, "spec": job_spec("sh", "-c", "echo reported")},
+        },
+    }
+    ours.create(lab, f"{ours.BATCH}/cronjobs", body)
+    act(at, "run-cronjob-now", name)
+    made = ended(lab, "report-manual-1", "Complete")
+    assert made["metadata"]["ownerReferences"][0]["name"] == name
+    assert made["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] == "manual"
+    second = act(at, "run-cronjob-now", name)
+    assert ended(lab, "report-manual-2", "Complete")
+    undo(at, second)
+    lab.until(lambda: lab.http.get(f"{ours.BATCH}/jobs/report-manual-2").status_code == 404, "the second Job is gone")
+    assert ended(lab, "report-manual-1", "Complete")

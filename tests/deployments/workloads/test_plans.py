@@ -856,7 +856,15 @@ def test_side_by_side_runs_follow_the_policy(policy: str, met: bool) -> None:
     ("status", "outlook", "said"),
     [
         ({"conditions": [{"type": "Complete", "status": "True"}]}, "met", "complete"),
-        ({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}, "failed", "Deadline"),
+        (
+            {
+                "conditions": [
+                    {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Too late."}
+                ]
+            },
+            "failed",
+            "Job report-manual-1 failed: DeadlineExceeded: Too late.",
+        ),
         ({"active": 1, "failed": 1}, "not_yet", "1 pod of Job report-manual-1 active, 0 succeeded, 1 failed."),
     ],
 )
