@@ -19,6 +19,7 @@ from lab.controllers.loadbalancer import LoadBalancerController
 from lab.controllers.prometheus_operator import PrometheusOperator
 from lab.controllers.replicaset import ReplicaSetController
 from lab.controllers.resizing import Resizer
+from lab.controllers.revisions import REVISIONS
 from lab.controllers.scheduler import Scheduler
 from lab.controllers.statefulset import StatefulSetController
 from lab.controllers.volumes import Provisioner, VolumeBinder
@@ -41,6 +42,7 @@ FOLLOWED = tuple(
             BUDGETS,
             AUTOSCALERS,
             JOBS,
+            REVISIONS,
             CRON_JOBS,
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.controllers import meta, placement, pods
+from lab.controllers import meta, placement, pods, revisions
 from lab.controllers.client import Object
 from lab.controllers.world import Controller, Key, Mapper
 
@@ -73,6 +73,7 @@ class DaemonSetController(Controller):
         may_stay = eligible(daemon_set, nodes, EVICTING)
         revision = revision_hash(daemon_set)
         mine = self.cache.owned("pods", meta.uid(daemon_set))
+        await revisions.keep(self, daemon_set, mine)
         alive = {pods.claimed_node(pod): pod for pod in mine if not meta.pod_finished(pod)}
         for node in wanted:
             if node not in alive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.controllers import meta, pods
+from lab.controllers import meta, pods, revisions
 from lab.controllers.client import ApiError, Object
 from lab.controllers.world import Controller, Key, Mapper
 
@@ -52,6 +52,7 @@ class StatefulSetController(Controller):
             return None
         revision = pods.revision_name(stateful_set)
         mine = {ordinal_of(pod): pod for pod in self.cache.owned("pods", meta.uid(stateful_set))}
+        await revisions.keep(self, stateful_set, list(mine.values()))
         wanted = int(stateful_set["spec"].get("replicas", 1))
         parallel = stateful_set["spec"].get("podManagementPolicy") == "Parallel"
         await self._fill(stateful_set, mine, wanted, revision, parallel)

@@ -21,6 +21,7 @@ from lab.controllers import (
     placement,
     pods,
     replicaset,
+    revisions,
     statefulset,
     volumes,
 )
@@ -109,7 +110,9 @@ class Settler:
             for _ in range(int(rs["spec"]["replicas"])):
                 name = pods.random_name(rs, self.rng)
                 self._start(world.add(pods.from_template(rs, rs["spec"]["template"], name), age, _CONTROLLER))
-        elif obj["kind"] == "DaemonSet":
+            return
+        world.add(revisions.revision_for(obj, 1), age, _CONTROLLER)
+        if obj["kind"] == "DaemonSet":
             revision = daemonset.revision_hash(obj)
             for node in daemonset.eligible(obj, world.list("nodes")):
                 name = pods.random_name(obj, self.rng)
