@@ -7,26 +7,23 @@ that only they reach tells nobody about a fault.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from io import StringIO
 from typing import Annotated, Any
 
 from msgspec import Meta
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from monitoring.checks import alert_routes
+from monitoring.checks.alert_routes import STATUS, Config, Matcher
 from monitoring.checks.base import CheckType, Params, degraded, failing, unknown, verified
 from monitoring.checks.text import clean, listing
-from monitoring.snapshot import Fetch, Need, Snapshot
+from monitoring.snapshot import Need, Snapshot
 from monitoring.verdict import Verdict
 
-STATUS = Fetch("alertmanager", "/api/v2/status")
-#: alerts that are sent while all is well, and a test's own label
+#: alerts that are sent while all is well
 _HEARTBEAT = {"Watchdog", "InfoInhibitor"}
-_MATCHER = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*')
-_DEPTH = 20
+#: the label of a test's own alert; what only that reaches tells nobody of a fault
+TEST_LABEL = "portal_test"
 
 
 class AlertRoute(Params, frozen=True):
@@ -34,6 +31,7 @@ class AlertRoute(Params, frozen=True):
 
     namespace: Annotated[str, Meta(description="where Alertmanager is, for the line to run by hand")] = "monitoring"
     receiver: Annotated[str, Meta(description="the receiver that must be reached; empty is any real one")] = ""
+    alerts_of: Annotated[str, Meta(description="a namespace whose alerts are enough; empty is those of all")] = ""
 
 
 def _needs(_: Snapshot, __: AlertRoute) -> Iterable[Need]:
@@ -45,39 +43,37 @@ def _evaluate(snapshot: Snapshot, params: AlertRoute, _: datetime) -> Verdict:
     if reply.status != 200 or not isinstance(reply.body, dict):
         sentence = f"Alertmanager answers with HTTP {reply.status}, so its routes are not known. Read its log."
         return unknown("bad_status", sentence, f"HTTP {reply.status}")
-    config = _config(reply.body)
+    config = alert_routes.read(reply.body)
     if config is None:
         sentence = "Alertmanager's configuration could not be read as YAML. Open its status page."
         return unknown("bad_config", sentence, "not readable")
-    real = {
-        str(entry.get("name"))
-        for entry in _maps(config.get("receivers"))
-        if any(key.endswith("_configs") and value for key, value in entry.items())
-    }
-    root = config.get("route")
-    reached = list(_reached(root if isinstance(root, dict) else {}, "", (), 0))
+    real = config.real
+    reached = [(route.receiver, path) for route, path in config.root.reached()]
     hits = [(name, path) for name, path in reached if name in real and not _heartbeat(path)]
     hits = [hit for hit in hits if not params.receiver or hit[0] == params.receiver]
-    default = str(root.get("receiver", "")) if isinstance(root, dict) else ""
+    default = config.root.receiver
     facts = {"default": clean(default, 80), "real": sorted(clean(name, 80) for name in real)[:10]}
     if not hits:
-        return _nobody(default, real, params, facts)
+        return _nobody(config, params, facts)
     names = listing(sorted({name for name, _ in hits}))
     if default in real and (not params.receiver or params.receiver == default):
         return verified(f"The default route reaches {names}.", names, facts=facts)
-    narrow = [path for _, path in hits if any(label == "namespace" and op == "=" for label, op, _ in path)]
-    if len(narrow) == len(hits):
-        value = next(value for label, _, value in narrow[0] if label == "namespace")
+    narrow = [_namespaces(path) for _, path in hits]
+    if all(narrow) and not any(params.alerts_of in bound for bound in narrow):
         sentence = (
-            f"Only alerts of namespace {clean(value, 80)} reach {names}; all others go to {clean(default, 80)}. "
+            f"Only alerts of namespace {clean(narrow[0][0], 80)} reach {names}; all others go to {clean(default, 80)}. "
             "Set the matcher strategy of the Alertmanager object to None."
         )
         return degraded("one_namespace", sentence, f"{names} for one namespace", facts=facts)
+    if all(narrow):
+        sentence = f"Alerts of namespace {clean(params.alerts_of, 80)} reach {names}; others go elsewhere."
+        return verified(sentence, f"{names} for one namespace", facts=facts)
     return verified(f"Alerts reach {names}; what no route takes goes to {clean(default, 80)}.", names, facts=facts)
 
 
-def _nobody(default: str, real: set[str], params: AlertRoute, facts: dict[str, Any]) -> Verdict:
-    shown = clean(default, 80) or "none"
+def _nobody(config: Config, params: AlertRoute, facts: dict[str, Any]) -> Verdict:
+    real = config.real
+    shown = clean(config.root.receiver, 80) or "none"
     if params.receiver and params.receiver in real:
         sentence = f"No route leads to {params.receiver}, so it is never used. Add a route to it."
     elif real:
@@ -87,56 +83,17 @@ def _nobody(default: str, real: set[str], params: AlertRoute, facts: dict[str, A
     return failing("nobody_notified", sentence, f"receiver {shown}", facts=facts)
 
 
-def _config(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    config = body.get("config")
-    text = config.get("original") if isinstance(config, dict) else None
-    if not isinstance(text, str) or len(text) > 2_000_000:
-        return None
-    try:
-        loaded = YAML(typ="safe", pure=True).load(StringIO(text))
-    except (YAMLError, ValueError, RecursionError):
-        return None
-    return loaded if isinstance(loaded, dict) else None
-
-
-def _maps(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-Path = tuple[tuple[str, str, str], ...]
-
-
-def _reached(route: dict[str, Any], inherited: str, path: Path, depth: int) -> Iterator[tuple[str, Path]]:
-    """Every receiver an alert can end at, with the matchers on the way."""
-    receiver = str(route.get("receiver") or inherited)
-    closed = False
-    for child in _maps(route.get("routes")) if depth < _DEPTH else []:
-        matchers = _matchers(child)
-        yield from _reached(child, receiver, (*path, *matchers), depth + 1)
-        if not matchers and not child.get("continue"):
-            closed = True
-            break
-    if not closed:
-        yield receiver, path
-
-
-def _matchers(route: Mapping[str, Any]) -> Path:
-    found: list[tuple[str, str, str]] = []
-    for text in route.get("matchers") or []:
-        match = _MATCHER.fullmatch(str(text))
-        if match:
-            found.append((match.group(1), match.group(2), match.group(3)))
-    for key, operator in (("match", "="), ("match_re", "=~")):
-        old = route.get(key)
-        found += [(str(label), operator, str(value)) for label, value in old.items()] if isinstance(old, dict) else []
-    return tuple(found)
-
-
-def _heartbeat(path: Path) -> bool:
+def _heartbeat(path: Iterable[Matcher]) -> bool:
     return any(
-        (label == "alertname" and operator in {"=", "=~"} and value in _HEARTBEAT) or label == "portal_test"
-        for label, operator, value in path
+        (matcher.label == "alertname" and matcher.op in {"=", "=~"} and matcher.value in _HEARTBEAT)
+        or matcher.label == TEST_LABEL
+        for matcher in path
     )
+
+
+def _namespaces(path: Iterable[Matcher]) -> list[str]:
+    """The namespaces a path is bound to."""
+    return [matcher.value for matcher in path if matcher.label == "namespace" and matcher.op == "="]
 
 
 def _command(params: AlertRoute) -> str:
