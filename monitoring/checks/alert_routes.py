@@ -150,9 +150,9 @@ def is_simple(pattern: str) -> bool:
 def _integrations(receiver: Mapping[str, Any]) -> tuple[str, ...]:
     """``webhook``, once for each configured channel of that kind."""
     return tuple(
-        key.removesuffix("_configs")
+        str(key).removesuffix("_configs")
         for key, value in receiver.items()
-        if isinstance(key, str) and key.endswith("_configs") and isinstance(value, list)
+        if str(key).endswith("_configs") and isinstance(value, list)
         for _ in value
     )
 
