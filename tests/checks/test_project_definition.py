@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.catalogue import registry as actions
 from monitoring.checks import registry
 from monitoring.diagnosis import REMEDIES
 
@@ -46,10 +47,10 @@ def test_every_check_has_good_parameters(owner: str, slug: str, params: dict[str
 
 
 def test_every_remedy_of_an_item_is_one_that_diagnosis_or_the_report_names() -> None:
-    later = {"import-dora-dashboards", "add-alert-channel"}
+    known = REMEDIES | {"import-dora-dashboards"} | {action.slug for action in actions.all_actions()}
     for phase in DEFINITION["phases"]:
         for item in phase["items"]:
-            assert set(item.get("remedies", [])) <= REMEDIES | later, item["key"]
+            assert set(item.get("remedies", [])) <= known, item["key"]
 
 
 def test_components_use_the_checks_of_items_so_that_nothing_is_read_twice() -> None:

@@ -277,10 +277,7 @@ def _blast(case: Case) -> Blast:
 
 
 def _managed_by(snapshot: Snapshot, case: Case) -> str:
-    if not case.loosens:
-        return ""
-    named = fields.in_git(case.owner.raw, *strategy.FIELD)
-    return ownership.sentence(snapshot, case.owner.meta, named_in_git=named)
+    return fields.managed_by(snapshot, case.owner.raw, *strategy.FIELD) if case.loosens else ""
 
 
 def _git(snapshot: Snapshot, case: Case) -> tuple[str, str]:

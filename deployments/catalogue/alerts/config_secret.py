@@ -108,9 +108,7 @@ def draft(snapshot: Snapshot, params: ChannelParams) -> PlanDraft:
             changed=(f"Alertmanager {owner.meta.name}",),
             sentence=f"The operator makes Alertmanager's configuration out of {name}; {old} stays as it is, unused.",
         ),
-        managed_by=ownership.sentence(
-            snapshot, owner.meta, named_in_git=fields.in_git(owner.raw, "spec", "configSecret")
-        ),
+        managed_by=fields.managed_by(snapshot, owner.raw, "spec", "configSecret"),
         git_way=f"Through Git: the receiver and its route in the values of the chart:\n{_snippet(params, receiver)}",
         locks=ownership.locks(snapshot, owner.meta),
     )
@@ -120,12 +118,12 @@ def _config(snapshot: Snapshot, owner: managers.Owner, name: str, params: Channe
     """The configuration in force. :raises CannotPlan: it is somebody else's, holds credentials, or cannot be read."""
     raw = snapshot.raw("secrets", owner.meta.namespace, name)
     meta = fields.meta_of(raw) if raw is not None else Meta()
-    by = ownership.owner_name(meta)
+    by = ownership.tracked(snapshot, meta)
     where = f"the configuration of Alertmanager is in Secret {name}"
-    if by:
+    if by is not None:
         raise CannotPlan(
-            f"This cluster has no AlertmanagerConfig kind, and {where}, which Argo CD app {by} renders and sets back. "
-            f"Write the channel into the values of that app instead (alertmanager.config):\n"
+            f"This cluster has no AlertmanagerConfig kind, and {where}, which Argo CD app {by.name} renders and sets "
+            f"back. Write the channel into the values of that app instead (alertmanager.config):\n"
             f"{_snippet(params, params.object_name)}"
         )
     text = _text(raw)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from monitoring.checks.alert_routes import Matcher, is_simple, matches
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
-_ONE = re.compile(rf'\s*({_NAME})\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^",{{}}]*?)\s*')
+_ONE = re.compile(rf'\s*({_NAME})\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|(?![=~])[^",{{}}]*?)\s*')
 _MOST = 12
 _LONGEST = 512
 #: alerts of any name would have to be among these if a pattern took all of them
@@ -52,7 +52,8 @@ def parse(text: str) -> tuple[Matcher, ...]:
 def _parts(text: str) -> list[str]:
     """Pieces between commas and line ends outside double quotes. :raises ValueError: a quote is not closed."""
     parts, part, quoted, escaped = [], "", False, False
-    for char in text:
+    text = text.strip()
+    for char in text[1:-1] if text.startswith("{") and text.endswith("}") else text:
         if not escaped and char == '"':
             quoted = not quoted
         if char in ",\n" and not quoted:

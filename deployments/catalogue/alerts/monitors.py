@@ -118,7 +118,9 @@ def draft(snapshot: Snapshot, params: SelectionParams) -> PlanDraft:
         managed_by=ownership.sentence(
             snapshot,
             case.meta,
-            named_in_git=any(fields.in_git(case.raw, "metadata", "labels", key) for key in case.labels.missing),
+            named_in_git=any(
+                fields.in_git(snapshot, case.raw, "metadata", "labels", key) for key in case.labels.missing
+            ),
         ),
         git_way=_git_way(case),
         locks=ownership.locks(snapshot, case.meta),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from common.redaction import redact
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -108,7 +109,9 @@ def draft(snapshot: Snapshot, params: RevertParams) -> PlanDraft:
         verification=Verification((), 0, 0),
         undo=_UNDO,
         blast=_blast(case),
-        managed_by=ownership.sentence(snapshot, case.meta, "/spec/groups"),
+        managed_by=fields.managed_by(snapshot, case.raw, "spec", "groups")
+        if params.remove == "group"
+        else ownership.sentence(snapshot, case.meta),
         git_way=_git_way(snapshot, case),
         locks=ownership.locks(snapshot, case.meta),
     )
@@ -201,13 +204,15 @@ def _preconditions(snapshot: Snapshot, case: _Case) -> Iterator[Precondition]:
 def _stays(snapshot: Snapshot, case: _Case) -> Precondition:
     if case.params.remove == "group":
         return fields.stays(snapshot, case.raw, "spec", "groups")
-    name = ownership.owner_name(case.meta)
+    found = ownership.tracked(snapshot, case.meta)
     sentence = "Argo CD does not make it again at once"
-    if not name:
+    if found is None:
         return Precondition(sentence, True, "no Argo CD Application renders it")
     if ownership.reverts(snapshot, case.meta):
-        return Precondition(sentence, False, f"app {name} has selfHeal on: take it out of Git, or pause auto-sync")
-    return Precondition(sentence, True, f"app {name} has selfHeal off: it stays away until the next sync")
+        return Precondition(
+            sentence, False, f"app {found.name} has selfHeal on: take it out of Git, or pause auto-sync"
+        )
+    return Precondition(sentence, True, f"app {found.name} does not heal it: it stays away until the next sync")
 
 
 def _step(case: _Case) -> StepSpec:
@@ -251,10 +256,11 @@ def _blast(case: _Case) -> Blast:
 
 
 def _git_way(snapshot: Snapshot, case: _Case) -> str:
-    if not ownership.owner_name(case.meta):
+    found = ownership.tracked(snapshot, case.meta)
+    if found is None:
         return ""
-    app = ownership.application(snapshot, case.meta)
-    where = f" of {app.spec.source.repo_url}" if app is not None and app.spec.source is not None else ""
+    source = found.app.spec.source if found.app is not None else None
+    where = f" of {redact(source.repo_url, 200)}" if source is not None and source.repo_url else ""
     return (
         f"Through Git first: correct group {clean(case.group, 80)} in the manifest or chart{where} that renders "
         f"PrometheusRule {case.params.name}."

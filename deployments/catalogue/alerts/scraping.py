@@ -31,12 +31,14 @@ def what(snapshot: Snapshot, kind: str, raw: Mapping[str, Any]) -> tuple[bool, s
     noun = "Service" if kind == "ServiceMonitor" else "pod"
     if not items:
         return False, f"no {noun} in {where} has {shown(spec.get('selector') or {})}"
+    many = count(len(items), noun)
+    fits = "fits" if len(items) == 1 else "fit"
     wanted = _ports(spec, kind)
     have = {name for item in items for name in _names(item)}
     lacking = sorted(wanted - have)
     if lacking:
-        return False, f"{count(len(items), noun)} fit, but none has a port called {listing(lacking)}"
-    return True, f"{count(len(items), noun)} in {where} fit: {listing(sorted(item.metadata.name for item in items))}"
+        return False, f"{many} {fits}, but none has a port called {listing(lacking)}"
+    return True, f"{many} in {where} {fits}: {listing(sorted(item.metadata.name for item in items))}"
 
 
 def _namespaces(raw: Mapping[str, Any]) -> set[str] | None:

@@ -1,8 +1,9 @@
-"""The recorded monitoring stack of these tests, with what Alertmanager and Prometheus answer, and ways to change both."""
+"""The recorded monitoring stack of these tests, and what Alertmanager and Prometheus answer; ways to change both."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from monitoring.snapshot import Snapshot
 from tests.deployments.nodes import scene as nodes
 
+Counts = tuple[int, int, int, int]
 CASES = Path(__file__).parent / "cases"
 MONITORING = "platform-monitoring"
 MANAGER, PROMETHEUS = "kube-prometheus-stack-alertmanager", "kube-prometheus-stack-prometheus"
@@ -116,7 +118,7 @@ class Scene(nodes.Scene):
         self.silences.append(made)
         return made
 
-    def count(self, namespace: str = MONITORING, at: int | None = None, **counters: tuple[int, int, int, int]) -> None:
+    def count(self, counters: Mapping[str, Counts], namespace: str = MONITORING, at: int | None = None) -> None:
         """Counters by integration: notifications, given up, requests, failed requests."""
         from deployments.catalogue.alerts.delivery import counters as query
 

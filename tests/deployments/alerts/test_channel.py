@@ -10,7 +10,7 @@ import yaml
 
 from deployments.catalogue import registry
 from deployments.catalogue.action import MARK, Apply, CannotPlan, Create, Patch
-from deployments.catalogue.seen import Outlook
+from deployments.catalogue.seen import Outlook, Seen
 from monitoring.snapshot import Missing
 from tests.deployments.alerts.scene import CONFIGS, MANAGER, MANAGERS, MONITORING, OPS, Scene, null_config, with_channel
 from tests.deployments.nodes.scene import unmet
@@ -210,7 +210,8 @@ def test_a_secret_that_is_not_there_is_said_with_the_line_that_makes_it() -> Non
     scene = Scene()
     scene.case["raws"] = {f"secrets {MONITORING}/slack-hook": None}
     (reason,) = unmet(scene.draft(SLUG, **SLACK))
-    line = "kubectl -n platform-monitoring create secret generic slack-hook '--from-literal=url=<Slack'\"'\"'s webhook address>'"
+    line = "kubectl -n platform-monitoring create secret generic slack-hook "
+    line += "'--from-literal=url=<Slack'\"'\"'s webhook address>'"
     assert reason.endswith(f"it is not there. Run: {line}")
 
 
@@ -263,8 +264,8 @@ def test_every_severity_leaves_heartbeats_out() -> None:
         ({"kind": "webhook", "url": "http://x y/"}, "no spaces"),
         ({"kind": "webhook", "url": "http://a:b@x/"}, "user name or password"),
         ({"kind": "webhook", "url": "http://x:99999/"}, "is no address"),
-        ({"kind": "webhook", "url": "https://hooks.slack.com/services/T00000000/B0000000/XXXXxxxx1234XXXXxxxx1234"}, "credential"),
-        ({"kind": "webhook", "url": "https://x.webhook.office.com/w/0d8f8c2e-7a3c-4c55-9e2b-1a2b3c4d5e6f@9e2b1a2b"}, "credential"),
+        ({"kind": "webhook", "url": "https://hooks.slack.com/services/T0/B0/XXXXxxxx1234XXXXxxxx1234"}, "credential"),
+        ({"kind": "webhook", "url": "https://x.office.com/w/0d8f8c2e-7a3c-4c55-9e2b-1a2b3c4d5e6f@9e2b"}, "credential"),
         ({"kind": "webhook", "url": "https://x.org/hook?token=abcdef"}, "credential"),
         ({"kind": "slack", "channel": "#x"}, "needs secret_name"),
         ({**SLACK, "channel": ""}, "needs a channel"),
@@ -330,7 +331,7 @@ def rejected(scene: Scene, at: str) -> None:
         {
             "metadata": {"name": "e", "namespace": MONITORING},
             "reason": "InvalidConfiguration",
-            "message": 'AlertmanagerConfig portal-webhook was rejected due to invalid configuration: secrets "x" not found',
+            "message": 'portal-webhook was rejected due to invalid configuration: secrets "x" not found',
             "involvedObject": {"uid": "u-1"},
             "lastTimestamp": at,
         },
@@ -339,7 +340,10 @@ def rejected(scene: Scene, at: str) -> None:
 
 def test_a_channel_is_reached_when_alertmanager_runs_its_route() -> None:
     scene = Scene()
-    look = lambda **args: scene.look("alertmanager_reaches", **REACHES, **args)  # noqa: E731 - short
+
+    def look(**args: Any) -> Seen:
+        return scene.look("alertmanager_reaches", **REACHES, **args)
+
     assert look(anywhere=True).outlook == Outlook.NOT_YET
     scene.config = with_channel(f'namespace="{MONITORING}"')
     assert look(anywhere=False).outlook == Outlook.MET
