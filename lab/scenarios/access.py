@@ -44,6 +44,29 @@ WORKLOADS = [
 ]
 
 
+#: as deploy/rbac.yaml grants it
+GRAFANA = [
+    _rule([""], ["secrets"], ["create"]),
+    _rule([""], ["secrets"], ["get", "delete"], ["grafana-admin"]),
+    _rule([""], ["configmaps", "services"], ["get", "patch", "create"]),
+    _rule(
+        [""],
+        ["configmaps"],
+        ["delete"],
+        [
+            "grafana-standalone-provisioning",
+            "grafana-standalone-dashboards",
+            "portal-dashboards-dora",
+            "portal-datasources",
+        ],
+    ),
+    _rule([""], ["services"], ["delete"], ["grafana-standalone"]),
+    _rule(["apps"], ["deployments"], ["get", "patch", "create"]),
+    _rule(["apps"], ["deployments"], ["delete"], ["grafana-standalone"]),
+    _rule([""], ["persistentvolumeclaims"], ["get", "patch"], ["kube-prometheus-stack-grafana"]),
+]
+
+
 def _role(kind: str, name: str, rules: list[Object], where: str = "") -> Object:
     meta = {"name": name, **({"namespace": where} if where else {})}
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules}
@@ -76,6 +99,8 @@ def load(world: Builder) -> None:
     sync = [_rule(["argoproj.io"], ["applications"], ["get", "patch"], ["kube-prometheus-stack"])]
     world.add(_role("Role", "portal-argo-operate", sync, "argocd"), age)
     world.add(_binding("RoleBinding", "portal-argo-operate", "Role", "portal-argo-operate", [operator], "argocd"), age)
+    world.add(_role("Role", "portal-grafana", GRAFANA, monitoring), age)
+    world.add(_binding("RoleBinding", "portal-grafana", "Role", "portal-grafana", [operator], monitoring), age)
     world.add(_role("ClusterRole", "portal-workloads", WORKLOADS), age)
     bundle = "portal-workloads"
     world.add(_binding("RoleBinding", bundle, "ClusterRole", bundle, [operator], monitoring), age)
