@@ -137,7 +137,7 @@ def _is_text(place: helm.Located) -> bool:
 
 def _spec(raw: dict[str, Any], place: helm.Located, edits: tuple[Edit, ...]) -> dict[str, Any]:
     """The merge patch of the spec. :raises ValueError: it cannot be written safely."""
-    part = _helm(place, edits)
+    part = helm_change(place, edits)
     parts = place.pointer.strip("/").split("/")
     if parts[1] == "source":
         return {"source": {"helm": part}}
@@ -153,8 +153,8 @@ def _spec(raw: dict[str, Any], place: helm.Located, edits: tuple[Edit, ...]) -> 
     return {"sources": whole}
 
 
-def _helm(place: helm.Located, edits: tuple[Edit, ...]) -> dict[str, Any]:
-    """The change of ``helm``: the edited text, or a merge patch of the map."""
+def helm_change(place: helm.Located, edits: tuple[Edit, ...]) -> dict[str, Any]:
+    """The change of ``helm``: the edited text, or a merge patch of the map. :raises ValueError: it cannot be edited."""
     settings = place.source.helm
     if settings is not None and _is_text(place):
         text = settings.values

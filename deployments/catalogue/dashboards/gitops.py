@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.catalogue.action import MARK, CannotPlan, Patch
-from deployments.catalogue.argo import calls, credentials, git_patch, helm, ownership, reading
+from deployments.catalogue.action import CannotPlan, Patch
+from deployments.catalogue.argo import calls, git_patch, helm, ownership, reading, set_values
 from deployments.catalogue.argo.git_patch import GitPatch
-from deployments.catalogue.argo.values import Edit, edited
+from deployments.catalogue.argo.values import Edit
 from deployments.catalogue.dashboards import owning
 from deployments.catalogue.dashboards.owning import Owner
 from integrations.kubernetes.custom import Application
@@ -61,20 +61,7 @@ def live_patch(found: Owner, edits: Sequence[Edit]) -> Patch:
     beaten = next((e.name for e in edits if any(n == e.name or n.startswith(f"{e.name}.") for n in winning)), "")
     if beaten:
         raise ValueError(f"a Helm parameter sets {beaten}, and parameters win over values")
-    changed: dict[str, Any]
-    if isinstance(source.values_object, dict):
-        tree: dict[str, Any] = {}
-        for edit in edits:
-            inner = tree
-            for part in edit.path[:-1]:
-                inner = inner.setdefault(part, {})
-            inner[edit.path[-1]] = None if edit.remove else edit.value
-        changed = {"valuesObject": tree}
-    else:
-        pointer = f"{place.pointer}/helm/values"
-        changed = {"values": credentials.mask(edited(source.values, edits), source.values, pointer)}
-    body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"source": {"helm": changed}}}
-    return Patch("merge", body)
+    return calls.spec_patch({"source": {"helm": set_values.helm_change(place, tuple(edits))}})
 
 
 def _parameters(parameters: Any) -> list[str]:

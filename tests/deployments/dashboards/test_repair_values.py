@@ -12,6 +12,7 @@ from deployments.catalogue.dashboards import chart as charts
 from deployments.catalogue.dashboards.chart import Chart
 from deployments.catalogue.seen import Outlook
 from monitoring.verdict import Finding
+from tests.deployments.dashboards.test_fix_defaults import by_values
 from tests.deployments.dashboards.world import (
     APPS,
     CANARY,
@@ -20,6 +21,7 @@ from tests.deployments.dashboards.world import (
     NAMESPACE,
     STACK,
     case,
+    crashing,
     draft,
     look,
     named,
@@ -121,6 +123,19 @@ def test_the_version_is_read_from_labels_and_else_from_what_is_known_of_the_stac
 
 def test_a_recipe_that_the_version_cannot_is_unmet() -> None:
     assert any("V2 needs a chart from 10.2" in u for u in unmet(draft(SLUG, live(), recipe="V2", fixes="none")))
+
+
+def test_auto_follows_the_diagnosis_of_the_same_snapshot() -> None:
+    loaded = by_values()
+    unhealed(loaded)
+    crashing(loaded, "Datasource provisioning error: Only one datasource per organization can be marked as default")
+    drafted = draft(SLUG, loaded)
+    assert (drafted.params["recipe"], drafted.params["fixes"]) == ("keep", "single-default")
+    assert any(p.evidence.startswith("grafana.sidecar") and "G2: " in p.evidence for p in drafted.preconditions)
+    # the pod is up for a moment: the plan that was read stays the plan
+    loaded["objects"]["pods"].clear()
+    assert draft(SLUG, loaded, **drafted.params).steps == drafted.steps
+    assert draft(SLUG, loaded).params["fixes"] == "none"
 
 
 # -- Git first

@@ -82,3 +82,35 @@ def rendered(loaded: Case, kind: str, name: str, **more: Any) -> None:
     group = {"Deployment": "apps"}.get(kind, "")
     entry = {"group": group, "version": "v1", "kind": kind, "namespace": NAMESPACE, "name": name, "status": "Synced"}
     named(loaded, APPS, STACK)["status"]["resources"].append({**entry, **more})
+
+
+def crashing(loaded: Case, line: str) -> None:
+    """Grafana's container ends with code 1 again and again; this is the last line of its log."""
+    ended = {"exitCode": 1, "reason": "Error", "finishedAt": "2025-11-24T08:58:00Z"}
+    status = {
+        "name": "grafana",
+        "ready": False,
+        "restartCount": 6,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}},
+        "lastState": {"terminated": ended},
+    }
+    deployment = named(loaded, DEPLOYMENTS, GRAFANA)
+    labels = {**deployment["spec"]["template"]["metadata"]["labels"], "pod-template-hash": "5c9"}
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{GRAFANA}-5c9", "uid": "rs-1", "controller": True}
+    loaded["objects"]["pods"].append(
+        {
+            "metadata": {
+                "name": f"{GRAFANA}-5c9-x",
+                "namespace": NAMESPACE,
+                "uid": "pod-1",
+                "labels": labels,
+                "ownerReferences": [owner],
+                "creationTimestamp": "2025-11-24T08:00:00Z",
+            },
+            "spec": deployment["spec"]["template"]["spec"],
+            "status": {"phase": "Running", "startTime": "2025-11-24T08:00:00Z", "containerStatuses": [status]},
+        }
+    )
+    deployment["status"] = {"observedGeneration": 1, "replicas": 1, "unavailableReplicas": 1}
+    loaded.setdefault("logs", {})[f"{NAMESPACE}/{GRAFANA}-5c9-x/grafana previous"] = [line]
+    loaded["logs"][f"{NAMESPACE}/{GRAFANA}-5c9-x/grafana"] = [line]
