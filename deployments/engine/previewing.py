@@ -53,7 +53,7 @@ def preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Raw, gone: se
         whole,
         field_manager(action.slug, effect),
         uid=str((live or {}).get("metadata", {}).get("uid", "")),
-        resource_version=str((live or {}).get("metadata", {}).get("resourceVersion", "")),
+        # no resourceVersion: controllers write a status between our reading and the dry run, which decides nothing
     )
     if isinstance(effect, Delete | Evict) and live is None:
         return PlannedStep(spec, key, command=command(spec), refused=f"{spec.ref.kind} {spec.name} is not there.")

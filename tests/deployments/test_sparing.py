@@ -243,3 +243,19 @@ def test_after_a_crash_the_write_is_found_by_its_mark_and_not_repeated(cluster: 
     run = carry_on(run, cluster)
     assert run.state == RunState.SUCCEEDED, run.sentence
     assert len(cluster.ledger) == 1
+
+
+def test_a_status_written_between_the_reading_and_the_dry_run_does_not_refuse_the_plan(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Argo CD writes its Applications all the time: a preview decides nothing, so it is not conditional."""
+    put(cluster, values=VALUES)
+    send = cluster.send
+
+    def after_somebody(write: Write, *, dry_run: bool) -> dict[str, Any]:
+        cluster.edit(CONFIG, NAMESPACE, "board", {"status": {"seen": "now"}})
+        return send(write, dry_run=dry_run)
+
+    monkeypatch.setattr(cluster, "send", after_somebody)
+    plan = planning.make(cluster, SPARE, SpareParams(effect="patch"))
+    assert [p["sentence"] for p in plan.preconditions if not p["met"]] == []

@@ -15,7 +15,7 @@ from deployments.catalogue.action import MARK, CannotPlan, Create, Delete, Evict
 from deployments.catalogue.argo import credentials
 from deployments.catalogue.workloads import family
 from monitoring.snapshot import Listing, Missing, Need, Objects, Reply, Snapshot
-from tests.argo import world
+from tests.deployments.argo import world
 from tests.deployments.workloads.scene import NOW, Scene, unmet
 
 #: parameters with which each action may run in the recorded cluster

@@ -9,7 +9,7 @@ import pytest
 from deployments.catalogue import registry
 from deployments.catalogue.action import CannotPlan
 from deployments.catalogue.argo import calls, credentials, values
-from tests.argo.world import (
+from tests.deployments.argo.world import (
     PASSWORD,
     RUNNING,
     STACK,

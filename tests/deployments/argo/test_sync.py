@@ -9,7 +9,7 @@ import pytest
 from deployments.catalogue.action import CannotPlan
 from deployments.catalogue.seen import Outlook
 from monitoring.snapshot import Missing, from_case
-from tests.argo.world import (
+from tests.deployments.argo.world import (
     APPS,
     GRAFANA,
     MISSING,

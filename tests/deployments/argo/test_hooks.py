@@ -10,7 +10,20 @@ from deployments.catalogue.action import CannotPlan, Delete, Patch, PlanDraft
 from deployments.catalogue.argo.waited_hook import HOOK_FINALIZER
 from deployments.catalogue.seen import Outlook
 from monitoring.snapshot import Snapshot
-from tests.argo.world import CONTROLLER, RUNNING, STACK, above, body, both, look, merged, planned, seen, stack, unmet
+from tests.deployments.argo.world import (
+    CONTROLLER,
+    RUNNING,
+    STACK,
+    above,
+    body,
+    both,
+    look,
+    merged,
+    planned,
+    seen,
+    stack,
+    unmet,
+)
 
 SLUG = "clear-stuck-hook"
 JOB = f"{STACK}-admission-create"

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.catalogue.argo import credentials
 from deployments.catalogue.argo.values import edited, parse
-from tests.argo.world import PASSWORD, child, values_text
+from tests.deployments.argo.world import PASSWORD, child, values_text
 
 POINTER = "/spec/source/helm/values"
 TEXT = """\

@@ -13,7 +13,19 @@ from deployments.catalogue.action import CannotPlan
 from deployments.catalogue.argo import autosync
 from deployments.catalogue.seen import Outlook
 from monitoring.snapshot import Snapshot
-from tests.argo.world import CONTROLLER, STACK, above, alone, body, look, merged, planned, seen, stack, unmet
+from tests.deployments.argo.world import (
+    CONTROLLER,
+    STACK,
+    above,
+    alone,
+    body,
+    look,
+    merged,
+    planned,
+    seen,
+    stack,
+    unmet,
+)
 
 PAUSE, RESUME = "pause-auto-sync", "resume-auto-sync"
 OLD = {"prune": True, "selfHeal": True}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.catalogue.seen import Outlook
-from tests.argo.world import RUNNING, above, alone, body, both, look, planned, seen, stack, unmet
+from tests.deployments.argo.world import RUNNING, above, alone, body, both, look, planned, seen, stack, unmet
 
 STALE = {"status": {"operationState": {"phase": "Running", "startedAt": "2025-11-23T12:00:00Z", "finishedAt": None}}}
 TERMINATE, CLEAR = "terminate-operation", "clear-stale-operation"

@@ -14,7 +14,19 @@ import yaml
 from deployments.catalogue.argo import git_patch, values
 from deployments.catalogue.argo.git_patch import GitPatch
 from monitoring.snapshot import Missing, from_case
-from tests.argo.world import APPS, GIT, NOW, PASSWORD, STACK, child, decoded, merged, root, snapshot, values_text
+from tests.deployments.argo.world import (
+    APPS,
+    GIT,
+    NOW,
+    PASSWORD,
+    STACK,
+    child,
+    decoded,
+    merged,
+    root,
+    snapshot,
+    values_text,
+)
 
 FILE = "bootstrap/apps/monitoring.yaml"
 

@@ -17,7 +17,7 @@ from monitoring.snapshot import Snapshot, from_case
 
 APPS = "applications.argoproj.io"
 STACK = "kube-prometheus-stack"
-GIT = Path(__file__).parents[2] / "lab" / "git"
+GIT = Path(__file__).parents[3] / "lab" / "git"
 #: stands in the lab's values, and must never come out of a plan or a patch
 PASSWORD = "ChangeMe-platform-2025"
 NOW = datetime(2025, 11, 23, 14, 0, tzinfo=UTC)

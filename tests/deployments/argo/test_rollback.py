@@ -9,7 +9,7 @@ import pytest
 from deployments.catalogue.action import CannotPlan
 from deployments.catalogue.argo import credentials
 from deployments.catalogue.seen import Outlook
-from tests.argo.world import (
+from tests.deployments.argo.world import (
     PASSWORD,
     RUNNING,
     above,

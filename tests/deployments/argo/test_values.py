@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deployments.catalogue.argo import values
 from deployments.catalogue.argo.values import Edit, applied, credential, edited, parse
-from tests.argo.world import values_text
+from tests.deployments.argo.world import values_text
 
 
 def changed_lines(before: str, after: str) -> list[str]:

@@ -11,7 +11,7 @@ from deployments.catalogue.action import MARK, Condition, Create, Delete
 from deployments.catalogue.argo import inventory
 from deployments.catalogue.seen import Outlook
 from monitoring.snapshot import Missing, Snapshot
-from tests.argo.world import (
+from tests.deployments.argo.world import (
     GRAFANA,
     PASSWORD,
     RUNNING,

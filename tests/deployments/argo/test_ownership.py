@@ -11,7 +11,7 @@ from integrations.errors import NotFound
 from integrations.kubernetes.parts import Meta
 from monitoring import collect
 from monitoring.snapshot import Missing, Objects, Snapshot, from_case
-from tests.argo.world import APPS, NOW, STACK, child, decoded, merged, root, snapshot
+from tests.deployments.argo.world import APPS, NOW, STACK, child, decoded, merged, root, snapshot
 
 GRAFANA = f"{STACK}-grafana"
 WHERE = "platform-monitoring"
