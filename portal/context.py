@@ -47,6 +47,7 @@ NAV: tuple[tuple[Entry, ...], ...] = (
     ),
     (
         Entry("reports", "Reports", "document-text", "g i", ("reports",)),
+        Entry("decisions", "Decisions", "scale", "g d", ("decisions",)),
         Entry("audit", "Audit", "finger-print", "", ("audit",), "checklists.manage_project"),
     ),
     (Entry("settings", "Settings", "cog-6-tooth", "", ("settings", "gallery")),),

@@ -25,6 +25,7 @@ from monitoring.models import Component, Source
 from monitoring.selectors import STALE, Reading
 from portal.accounts.access import may
 from portal.accounts.roles import Role
+from portal.checklists import choices
 from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import State, fetch, item_page, load, page_of
 from portal.checklists.selectors.board import DAYS, headline, held_back, needs_you, note
@@ -32,7 +33,7 @@ from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
 from portal.checklists.selectors.status import component_facts, components, source_rows
 from portal.templatetags.drawn import drawn
-from portal.views import deploy, planpage, remedies, reports
+from portal.views import decisions, deploy, planpage, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 
 #: what a role must have to hear of a kind of topic
@@ -54,6 +55,7 @@ _NEEDS = {
     "running": "deployments.view_run",
     "plan": "deployments.make_plan",
     "draft": "checklists.view_board",
+    "decision": "checklists.view_board",
 }
 #: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
 _ALSO = {
@@ -150,6 +152,7 @@ class Batch:
             "running": self._running,
             "plan": self._plan,
             "draft": self._draft,
+            "decision": self._decision,
         }.get(kind)
         drawn = draw(name) if draw is not None else {}
         return [partial(target, html, _SWAPS.get(target, "outerMorph")) for target, html in drawn.items()]
@@ -214,7 +217,9 @@ class Batch:
             f"item-facts-{row.id}": _html("item_facts", page=page),
             f"item-history-{row.id}": _html("history", page=page, newest_first=merged(page.history)),
             f"item-diagnosis-{row.id}": _html("diagnosis", row=row, diagnosis=remedies.diagnosis(page)),
-            f"item-remedies-{row.id}": _html("remedies", page=page, remedies=remedies.options(page, self.role)),
+            f"item-remedies-{row.id}": _html(
+                "remedies", page=page, remedies=remedies.options(page, self.role), decision=choices.about(row.key)
+            ),
         }
 
     # -- phases and the board ----------------------------------------------------------------------------------
@@ -376,6 +381,11 @@ class Batch:
     def _draft(self, name: str) -> dict[str, str]:
         found = reports.draft_context(_number(name))
         return {f"draft-{name}": _html("draft", **found)} if found is not None else {}
+
+    def _decision(self, name: str) -> dict[str, str]:
+        state = self._shown()
+        found = decisions.open_context(Project.objects.get(pk=state.project.pk), name) if state is not None else None
+        return {f"decision-{name}": _html("options", **found)} if found is not None else {}
 
 
 def _number(name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from portal.views import board, catalogue, deploy, gallery, ops, planpage, reports, undoing
+from portal.views import board, catalogue, decisions, deploy, gallery, ops, planpage, reports, undoing
 
 handler400 = "portal.views.errors.bad_request"
 handler403 = "portal.views.errors.denied"
@@ -37,6 +37,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/<str:pk>/lines/", deploy.log_lines, name="run-lines"),
     path("runs/<str:pk>/undo/", undoing.undo, name="run-undo"),
     path("runs/<str:pk>/cancel/", deploy.cancel, name="run-cancel"),
+    path("decisions/", decisions.decisions, name="decisions"),
+    path("decisions/<slug:key>/", decisions.decision, name="decision"),
+    path("decisions/<slug:key>/choose/", decisions.choose, name="decision-choose"),
     path("reports/", reports.index, name="reports"),
     path("reports/import/", reports.import_report, name="report-import"),
     path("reports/import/<int:pk>/", reports.report_draft, name="report-draft"),

@@ -21,6 +21,7 @@ from common.publish import publish
 from integrations.errors import SourceError
 from monitoring import collect, diagnosis
 from monitoring.snapshot import Need, Snapshot
+from portal.checklists import choices
 from portal.checklists.importing import drafts
 from portal.checklists.models import Diagnosis, ItemSpan
 from portal.checklists.subjects import subject_of
@@ -49,6 +50,7 @@ class Diagnostician:
                 close_old_connections()
                 self.look()
                 drafts.judge_open(self._readers, clock.now())
+                choices.read_open(self._readers, clock.now())
             except (SourceError, DatabaseError) as error:
                 log.warning("no diagnosis this round: %s", error)
 

@@ -205,6 +205,22 @@ class Decision(models.Model):
         return self.title
 
 
+class Choice(models.Model):
+    """What a team has to decide, with its options as the cluster stands; read beside the observer."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="choices")
+    key = models.SlugField(max_length=40)
+    #: ``deployments.catalogue.dashboards.options.Option`` as JSON, the likeliest first
+    options = models.JSONField(default=list)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="checklists_choice_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.at:%F %T}"
+
+
 class Lesson(models.Model):
     """A lesson learned, from a report."""
 

@@ -67,6 +67,7 @@ OUTLINE = (
     "bars-3",
     "document-arrow-up",
     "arrow-down-tray",
+    "scale",
 )
 
 

@@ -18,7 +18,7 @@ from deployments.models import Run
 from monitoring.models import Component
 from portal import times
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
-from portal.checklists import services
+from portal.checklists import choices, services
 from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import board, item_page, item_rows, phase_page, status_page
 from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBar, ItemRow, PhasePage
@@ -184,6 +184,7 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
         "newest_first": merged(page.history),
         "diagnosis": remedies.diagnosis(page),
         "remedies": options,
+        "decision": choices.about(page.row.key),
         "best": next((option for option in options if option.best), None),
         "can_plan": may(who, "deployments.make_plan"),
         "can_attest": may(who, "checklists.attest_item"),

@@ -34,6 +34,8 @@ def address(name: str) -> str:
         "phase": (2, "platform-services"),
         "phase-verify": (2, "platform-services"),
         "action": ("repair-grafana-in-place",),
+        "decision": ("grafana",),
+        "decision-choose": ("grafana",),
         "action-plan": ("repair-grafana-in-place",),
         "plan-request": ("0" * 26,),
         "report": (999,),
