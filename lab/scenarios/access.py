@@ -67,6 +67,17 @@ GRAFANA = [
 ]
 
 
+#: as deploy/rbac.yaml grants it, in argocd and for hooks in the monitoring namespace
+ARGO = [
+    _rule(["argoproj.io"], ["applications"], ["get", "patch"], ["kube-prometheus-stack", "root-app"]),
+    _rule(["argoproj.io"], ["applications"], ["delete"], ["kube-prometheus-stack"]),
+]
+HOOKS = [
+    _rule(["batch"], ["jobs"], ["get", "patch", "delete"]),
+    _rule([""], ["pods"], ["get", "patch", "delete"]),
+]
+
+
 def _role(kind: str, name: str, rules: list[Object], where: str = "") -> Object:
     meta = {"name": name, **({"namespace": where} if where else {})}
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules}
@@ -96,9 +107,10 @@ def load(world: Builder) -> None:
     proxy = [_rule([""], ["services/proxy"], ["get"])]
     world.add(_role("Role", "portal-proxy", proxy, monitoring), age)
     world.add(_binding("RoleBinding", "portal-proxy", "Role", "portal-proxy", [*both, *viewers], monitoring), age)
-    sync = [_rule(["argoproj.io"], ["applications"], ["get", "patch"], ["kube-prometheus-stack"])]
-    world.add(_role("Role", "portal-argo-operate", sync, "argocd"), age)
+    world.add(_role("Role", "portal-argo-operate", ARGO, "argocd"), age)
     world.add(_binding("RoleBinding", "portal-argo-operate", "Role", "portal-argo-operate", [operator], "argocd"), age)
+    world.add(_role("Role", "portal-argo-hooks", HOOKS, monitoring), age)
+    world.add(_binding("RoleBinding", "portal-argo-hooks", "Role", "portal-argo-hooks", [operator], monitoring), age)
     world.add(_role("Role", "portal-grafana", GRAFANA, monitoring), age)
     world.add(_binding("RoleBinding", "portal-grafana", "Role", "portal-grafana", [operator], monitoring), age)
     world.add(_role("ClusterRole", "portal-workloads", WORKLOADS), age)
