@@ -37,6 +37,7 @@ OBSERVER = [
 #: what the portal's actions on workloads, pods and Jobs need, as deploy/rbac.yaml grants it
 WORKLOADS = [
     _rule(["apps"], ["deployments", "statefulsets", "daemonsets"], ["get", "patch"]),
+    _rule(["monitoring.coreos.com"], ["prometheuses", "alertmanagers"], ["get", "patch"]),
     _rule([""], ["pods"], ["get", "delete"]),
     _rule([""], ["pods/eviction"], ["create"]),
     _rule(["batch"], ["jobs"], ["get", "create", "delete"]),

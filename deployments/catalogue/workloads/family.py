@@ -15,6 +15,7 @@ from deployments.catalogue.workloads import (
     recreate_job,
     recreate_strategy,
     restart,
+    restart_operated,
     rollback,
     rollout,
     run_cronjob,
@@ -24,6 +25,7 @@ from deployments.catalogue.workloads import (
 
 ACTIONS: tuple[Action, ...] = (
     restart.ACTION,
+    restart_operated.ACTION,
     rollback.ACTION,
     scale.ACTION,
     pause.PAUSE,
@@ -43,6 +45,7 @@ CONDITIONS: dict[str, Predicate] = {
     "workload_rolled_out": Predicate(rollout.needs, rollout.rolled_out),
     "workload_observed": Predicate(rollout.needs, rollout.observed),
     "workload_scaled": Predicate(rollout.scaled_needs, rollout.scaled),
+    "operated_rolled_out": Predicate(restart_operated.wait_needs, restart_operated.rolled_out),
     "not_paused": Predicate(rollout.needs, rollout.not_paused),
     "rollout_paused": Predicate(rollout.needs, rollout.is_paused),
     "pod_gone": Predicate(pods.needs, pods.gone),

@@ -10,6 +10,7 @@ from deployments.catalogue.argo import ownership
 from deployments.catalogue.workloads import pods, targets
 from deployments.catalogue.workloads.targets import KINDS
 from integrations.kubernetes.objects import Workload
+from monitoring.checks.pods import is_ready
 from monitoring.checks.text import count
 from monitoring.snapshot import Need, Snapshot
 
@@ -92,6 +93,10 @@ def blast(snapshot: Snapshot, kind: str, item: Workload, more: str = "") -> Blas
         how = f"{count(len(mine), 'pod')} replaced by RollingUpdate, at most {down} away at once."
     else:
         how = f"{count(len(mine), 'pod')} replaced by {name}: all end before the first new one starts."
+    held = [pod.metadata.name for pod in mine if not is_ready(pod)] if kind == "StatefulSet" else []
+    if held:
+        # kubernetes/kubernetes#67250: the controller waits for it to become ready before it goes on
+        how += f" Pod {held[0]} is not ready and may hold the rollout: if it does, delete that pod too."
     asked = " A rollout does not ask disruption budgets." if pods.budgets(snapshot, mine) else ""
     return Blast(
         changed=(f"{kind} {item.metadata.name}",),

@@ -7,6 +7,7 @@ out". The rules are those of ``kubectl rollout status`` (kubectl's ``pkg/polymor
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from deployments.catalogue.seen import Line, Outlook, Seen
@@ -34,10 +35,9 @@ def rolled_out(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         return Seen(Outlook.FAILED, f"{kind} {name} is being deleted.", lines, remembered)
     if item.status.observed_generation < item.metadata.generation:
         return Seen(Outlook.NOT_YET, "Waiting for the controller to see the new template.", lines, remembered)
-    for condition in item.status.conditions:
-        if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
-            said = f"The rollout passed its deadline: {phrase(condition.message)}."
-            return Seen(Outlook.FAILED, said, lines, remembered)
+    late = _deadline_passed(item, memory)
+    if late:
+        return Seen(Outlook.FAILED, f"The rollout passed its deadline: {phrase(late)}.", lines, remembered)
     done, ready, updated = _counts(kind, item)
     enough = wanted(kind, item)
     if done:
@@ -45,6 +45,21 @@ def rolled_out(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         return Seen(Outlook.MET, f"{ready} of {enough} replicas are available.", (*lines, line))
     said = f"{ready} of {enough} replicas are ready, {updated} updated."
     return Seen(Outlook.NOT_YET, said, lines, remembered)
+
+
+def _deadline_passed(item: Workload, memory: Mapping[str, Any]) -> str:
+    """What the controller says of a missed deadline, or nothing.
+
+    A rollout that replaces one which had missed its own (a rollback, mostly) shows the old one's condition until its
+    first pod makes progress: what was so before the effect is not this rollout's failure.
+    """
+    since = datetime.fromisoformat(memory["effect_at"]).replace(microsecond=0) if memory.get("effect_at") else None
+    for condition in item.status.conditions:
+        if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
+            at = condition.last_transition_time
+            if since is None or at is None or at >= since:
+                return condition.message or condition.reason
+    return ""
 
 
 def _counts(kind: str, item: Workload) -> tuple[bool, int, int]:

@@ -12,7 +12,7 @@ from deployments.models import Plan, Run
 from deployments.undo import parameters
 from tests.deployments.dashboards.conftest import Desk, Desks, told
 from tests.deployments.workloads import on_the_lab as ours
-from tests.lab.world.running import RunningLab
+from tests.lab.world.running import MONITORING, RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 _QUICK = {"hold_seconds": 1}
@@ -233,6 +233,33 @@ def silent_node(lab: RunningLab, node: str) -> Iterator[None]:
     finally:
         lab.http.delete(f"/lab/faults/{struck['id']}")
         says("True")
+
+
+def test_prometheus_is_restarted_by_its_operator(desk: Desks, lab: RunningLab) -> None:
+    at, where = desk(lab), f"/api/v1{MONITORING}/pods"
+    label = "app.kubernetes.io/name=prometheus"
+    before = {pod["metadata"]["uid"] for pod in lab.items(where, labelSelector=label)}
+    params = {"namespace": "platform-monitoring", "name": "kube-prometheus-stack-prometheus", **_QUICK}
+    run = succeeded(at.run("restart-operator-managed", **params))
+    after = {pod["metadata"]["uid"] for pod in lab.items(where, labelSelector=label)}
+    assert before and after and not after & before, told(run)
+    assert "no alert is evaluated" in run.plan.document["blast"]["sentence"]
+
+
+@pytest.mark.parametrize("strategy", ["RollingUpdate", "Recreate"])
+def test_a_rollout_that_missed_its_deadline_is_rolled_back(desk: Desks, lab: RunningLab, strategy: str) -> None:
+    at, name = desk(lab), f"late-{strategy.lower()}"
+    ours.workload(lab, name, ours.container("main", "app:1"), strategy={"type": strategy}, progressDeadlineSeconds=2)
+    broken = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "registry.invalid/app:2"}]}}}}
+    lab.patch(f"{ours.APPS}/deployments/{name}", broken, "strategic-merge-patch")
+
+    def late() -> bool:
+        conditions = ours.deployment(lab, name)["status"]["conditions"]
+        return any(c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
+
+    lab.until(late, "the rollout misses its deadline")
+    act(at, "rollback-deployment", name, **_QUICK)
+    assert ours.first(ours.settled(lab, name))["image"] == "app:1"
 
 
 # -- evictions

@@ -21,6 +21,7 @@ from tests.deployments.workloads.scene import NOW, Scene, unmet
 #: parameters with which each action may run in the recorded cluster
 GOOD: dict[str, dict[str, Any]] = {
     "rollout-restart": {"name": "web"},
+    "restart-operator-managed": {"name": "main"},
     "rollback-deployment": {"name": "web"},
     "scale-workload": {"name": "web", "replicas": 3},
     "pause-rollout": {"name": "web"},
@@ -283,6 +284,48 @@ def test_an_operators_stateful_set_is_refused_with_what_to_change_instead(slug: 
     assert [u for u in found if "Prometheus main" in u and "spec.podMetadata.annotations" in u]
 
 
+def test_its_restart_is_asked_of_the_operator() -> None:
+    draft = good("restart-operator-managed")
+    asked = effects(draft)[0].body["spec"]["podMetadata"]["annotations"]
+    assert asked["portal.remediation/restart"] == "${run.mark}"
+    assert draft.steps[0].resource == "prometheuses.monitoring.coreos.com"
+    assert [c.params["name"] for c in draft.verification.checks] == ["prometheus-main"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda s: s.raw("prometheuses.monitoring.coreos.com", "main")["spec"].update(paused=True),
+            "spec.paused: true",
+        ),
+        (lambda s: s.drop("statefulsets.apps", "prometheus-main"), "no StatefulSet belongs to it"),
+    ],
+)
+def test_an_operator_that_would_do_nothing_is_not_asked(change: Callable[[Scene], Any], said: str) -> None:
+    scene = Scene()
+    change(scene)
+    assert [u for u in unmet(scene.plan("restart-operator-managed", name="main")) if said in u]
+
+
+@pytest.mark.parametrize(
+    ("mark", "status", "outlook"),
+    [
+        (None, {}, "not_yet"),  # the old template is rolled out, which says nothing
+        ("R.1", {}, "met"),
+        ("R.1", {"readyReplicas": 0}, "not_yet"),
+        ("R.0", {}, "not_yet"),
+    ],
+)
+def test_the_wait_knows_the_new_template_by_its_mark(mark: str | None, status: dict[str, Any], outlook: str) -> None:
+    scene = Scene()
+    item = scene.get("statefulsets.apps", "prometheus-main")
+    item["status"] |= status
+    if mark is not None:
+        item["spec"]["template"]["metadata"]["annotations"] = {"portal.remediation/restart": mark}
+    assert scene.look("operated_rolled_out", name="main", owner_uid="prom-1", mark="R.1").outlook == outlook
+
+
 # -- restart
 
 
@@ -341,6 +384,13 @@ def test_a_restart_shows_budgets_claims_and_lost_endpoints() -> None:
     assert blast.claims == ("PersistentVolumeClaim lonely-data",)
     assert blast.endpoints == ("Service lonely (1 ready pod)",)
     assert "allows 1 disruption now" in Scene().plan("rollout-restart", name="web").blast.budgets[0]
+
+
+def test_a_pod_that_holds_a_stateful_rollout_is_named() -> None:
+    scene = Scene()
+    scene.get("pods", "db-0")["status"]["conditions"][0]["status"] = "False"
+    blast = scene.plan("rollout-restart", name="db", kind="StatefulSet").blast
+    assert "Pod db-0 is not ready and may hold the rollout" in blast.sentence
 
 
 # -- rollback

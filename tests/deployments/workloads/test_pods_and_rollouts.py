@@ -250,6 +250,22 @@ def test_a_rollout_past_its_deadline_has_failed() -> None:
     assert rolled(scene, "Deployment", "web") is Outlook.FAILED
 
 
+@pytest.mark.parametrize(
+    ("ago", "outlook"), [(timedelta(minutes=5), Outlook.NOT_YET), (timedelta(seconds=-30), Outlook.FAILED)]
+)
+def test_the_deadline_that_an_older_rollout_missed_is_not_this_ones(ago: timedelta, outlook: Outlook) -> None:
+    """The controller keeps the condition until the first pod of the new rollout makes progress."""
+    scene = Scene()
+    item = scene.get("deployments.apps", "web")
+    at = NOW - ago
+    item["status"]["updatedReplicas"] = 0
+    item["status"]["conditions"] = [
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "lastTransitionTime": at}
+    ]
+    memory = {"effect_at": (NOW + timedelta(milliseconds=300)).isoformat()}
+    assert scene.look("workload_rolled_out", memory, kind="Deployment", name="web").outlook is outlook
+
+
 def test_a_workload_that_is_being_deleted_never_rolls_out() -> None:
     scene = Scene()
     scene.get("deployments.apps", "web")["metadata"]["deletionTimestamp"] = NOW
