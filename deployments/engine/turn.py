@@ -102,12 +102,13 @@ class Turn:
         return END
 
     def done_so_far(self) -> str:
-        """What was made before the run ended early, as a sentence to append."""
-        made = [s.title for s in self.run.steps.filter(state=StepState.DONE.value)]
-        effects = [s for s in made if any(p.spec.title == s and p.spec.effect is not None for p in self.document.steps)]
-        if not effects:
-            return "" if self.index >= len(self.document.steps) else " Nothing was changed."
-        return f" Made before: {'; '.join(effects)}."
+        """What was made before the run ended early, as a sentence to append: also by a step whose wait then failed."""
+        steps = list(self.run.steps.order_by("index"))
+        made = [step.title for step in steps if "recovered" in (step.outcome or {})]
+        if made:
+            return f" Made before it ended: {'; '.join(made)}."
+        unsure = any(step.state == StepState.UNKNOWN.value for step in steps)
+        return "" if unsure or self.index >= len(self.document.steps) else " Nothing was changed."
 
 
 def snapshot_of(cluster: Cluster, spec: StepSpec, raw: dict[str, Any] | None) -> Snapshot:

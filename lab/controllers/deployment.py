@@ -181,6 +181,7 @@ class DeploymentController(Controller):
         return {
             "deployments.apps": lambda obj: [meta.key_of(obj)],
             "replicasets.apps": self._owner,
+            "pods": self._recreated,
         }
 
     def _owner(self, obj: Object) -> list[Key]:
@@ -188,6 +189,16 @@ class DeploymentController(Controller):
         if not owner or owner["kind"] != "Deployment":
             return []
         return [(obj["metadata"]["namespace"], owner["name"])]
+
+    def _recreated(self, pod: Object) -> list[Key]:
+        """With strategy Recreate the last old pod's end lets the new ReplicaSet start, and only the pod tells of it."""
+        owner = meta.controller_of(pod)
+        if not owner or owner["kind"] != "ReplicaSet":
+            return []
+        replica_set = self.cache.get("replicasets.apps", pod["metadata"]["namespace"], owner["name"])
+        keys = self._owner(replica_set) if replica_set else []
+        found = [self.cache.get("deployments.apps", *key) for key in keys]
+        return [meta.key_of(d) for d in found if d and d["spec"].get("strategy", {}).get("type") == "Recreate"]
 
     async def reconcile(self, key: Key) -> float | None:
         deployment = self.cache.get("deployments.apps", *key)

@@ -487,6 +487,21 @@ def test_the_other_actions_run_by_the_same_engine(slug: str, cluster: FakeCluste
     assert len(cluster.ledger) == 1
 
 
+def test_a_write_whose_wait_fails_is_not_called_nothing(cluster: FakeCluster, operator: User) -> None:
+    def stall(write: Write) -> None:
+        stored = cluster.objects["deployments.apps"][(NAMESPACE, write.name)]
+        stored["status"]["observedGeneration"] = stored["metadata"]["generation"]
+        stored["status"]["conditions"] = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
+
+    cluster.after_write = stall
+    params = {"namespace": NAMESPACE, "name": "kube-prometheus-stack-operator"}
+    plan = planning.make(cluster, registry.get("rollout-restart"), registry.parse("rollout-restart", params))
+    run = carry_on(start_run(operator, plan.pk, "click"), cluster)
+    assert run.state == RunState.FAILED
+    assert len(cluster.ledger) == 1
+    assert "Made before it ended: Restart the pods of" in run.sentence
+
+
 def test_a_transaction_that_fails_leaves_no_line_and_no_state(run: Run) -> None:
     claimed = lease.claim(run.pk, "a")
     assert claimed is not None

@@ -249,7 +249,7 @@ def test_prometheus_is_restarted_by_its_operator(desk: Desks, lab: RunningLab) -
 @pytest.mark.parametrize("strategy", ["RollingUpdate", "Recreate"])
 def test_a_rollout_that_missed_its_deadline_is_rolled_back(desk: Desks, lab: RunningLab, strategy: str) -> None:
     at, name = desk(lab), f"late-{strategy.lower()}"
-    ours.workload(lab, name, ours.container("main", "app:1"), strategy={"type": strategy}, progressDeadlineSeconds=2)
+    ours.workload(lab, name, ours.container("main", "app:1"), strategy={"type": strategy}, progressDeadlineSeconds=200)
     broken = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "registry.invalid/app:2"}]}}}}
     lab.patch(f"{ours.APPS}/deployments/{name}", broken, "strategic-merge-patch")
 
