@@ -239,7 +239,7 @@ def test_prometheus_is_restarted_by_its_operator(desk: Desks, lab: RunningLab) -
     at, where = desk(lab), f"/api/v1{MONITORING}/pods"
     label = "app.kubernetes.io/name=prometheus"
     before = {pod["metadata"]["uid"] for pod in lab.items(where, labelSelector=label)}
-    params = {"namespace": "platform-monitoring", "name": "kube-prometheus-stack-prometheus", **_QUICK}
+    params: dict[str, Any] = {"namespace": "platform-monitoring", "name": "kube-prometheus-stack-prometheus", **_QUICK}
     run = succeeded(at.run("restart-operator-managed", **params))
     after = {pod["metadata"]["uid"] for pod in lab.items(where, labelSelector=label)}
     assert before and after and not after & before, told(run)
