@@ -95,3 +95,17 @@ def test_the_teams_grafana_lacks_alertmanager_until_it_is_configured(desk: Desks
     assert [p["sentence"] for p in again.preconditions if not p["met"]] == [
         "A datasource is missing or leads elsewhere"
     ]
+
+
+def test_the_options_are_read_in_one_collection_as_a_page_would(desk: Desks, broken_lab: RunningLab) -> None:
+    """Within the rounds that a collection has; after the repair above Grafana is up, so nothing is recommended."""
+    from deployments.catalogue.dashboards import options
+
+    found = {o.key: o for o in options.options(desk(broken_lab).cluster.collect(options.needs))}
+    unread = [
+        p.evidence for o in found.values() for p in o.preconditions if p.sentence == "What the plan needs was read"
+    ]
+    assert unread == []
+    assert found["C"].met and not found["D"].met
+    assert "No other Grafana runs in this namespace" in [p.sentence for p in found["A"].preconditions if not p.met]
+    assert not any(o.recommended for o in found.values())
