@@ -17,7 +17,7 @@ from monitoring.checks.text import clean, listing
 from monitoring.snapshot import Need, Raw, Snapshot
 
 _KIND = "Deployment"
-_UNDO = "Undo puts the container back as it was, as a new rollout."
+_UNDO = "Put the container back as it was, as a new rollout."
 #: the values of the Grafana chart that render its other containers (facts §1.1)
 _VALUES = {
     "grafana-sc-dashboard": "sidecar.dashboards.enabled",

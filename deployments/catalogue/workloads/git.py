@@ -95,9 +95,7 @@ def stays(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path: Path
         return Precondition(sentence, True, said)
     if not ownership.reverts(snapshot, metadata, _pointer(path)):
         return Precondition(sentence, True, f"Application {found.name} is told to ignore {what}")
-    said = (
-        f"Git names {what} and Application {found.name} has selfHeal on; change it in Git, or pause its auto-sync first"
-    )
+    said = f"Git names {what}, and Application {found.name} has selfHeal on: it would be set back within seconds"
     return Precondition(sentence, False, said)
 
 

@@ -119,7 +119,7 @@ def _plan(snapshot: Snapshot, item: Workload, paused: bool) -> PlanDraft:
     )
 
 
-_UNDO = {True: "Undo resumes the rollout.", False: "Undo pauses the rollout again; pods that are new stay new."}
+_UNDO = {True: "Resume the rollout.", False: "Pause the rollout again; pods that are new stay new."}
 _action = partial(
     Action,
     family="Workloads",

@@ -29,7 +29,7 @@ from monitoring.snapshot import Need, Raw, Snapshot
 
 _KIND = "Deployment"
 _PATH: git.Path = ("spec", "strategy", "type")
-_UNDO = "Undo sets the strategy back as it was. No pod is touched by either."
+_UNDO = "Set the strategy back as it was. No pod is touched by either."
 
 
 class RecreateStrategyParams(Params, frozen=True):

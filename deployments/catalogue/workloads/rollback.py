@@ -20,7 +20,7 @@ from monitoring.snapshot import Missing, Need, Raw, Snapshot
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "pod-template-hash"
 _KIND = "Deployment"
-_UNDO = "Undo puts back the template that is in force now, as a new rollout."
+_UNDO = "Put back the template that is in force now, as a new rollout."
 
 
 class RollbackParams(DeploymentParams, frozen=True):

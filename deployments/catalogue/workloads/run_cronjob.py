@@ -30,7 +30,7 @@ from monitoring.checks.text import count, listing
 from monitoring.snapshot import Need, Objects, Raw, Snapshot
 
 _CRONJOBS = "cronjobs.batch"
-_UNDO = "Undo deletes the Job and its pods; what its containers did stays done."
+_UNDO = "Delete the Job and its pods; what its containers did stays done."
 #: an API server allows 63 characters for a Job, of which a CronJob's name takes 52 at most
 _MIDDLE = "-manual-"
 

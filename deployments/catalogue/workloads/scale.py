@@ -31,7 +31,7 @@ from monitoring.checks.text import count
 from monitoring.snapshot import Need, Objects, Raw, Snapshot
 
 _AUTOSCALERS = "horizontalpodautoscalers.autoscaling"
-_UNDO = "Undo sets the number of replicas back to what it is now."
+_UNDO = "Set the number of replicas back to what it is now."
 
 _ASKS_NOBODY = "Scaling down does not ask disruption budgets."
 

@@ -15,7 +15,7 @@ from deployments.catalogue.workloads.targets import DEPLOYMENTS
 from monitoring.snapshot import Need, Raw, Snapshot
 
 _KIND = "Deployment"
-_UNDO = "Undo puts the variable back as it was, as a new rollout."
+_UNDO = "Put the variable back as it was, as a new rollout."
 _REFUSED = "looks like a credential, which a plan must not carry: give secret_name and secret_key instead"
 
 

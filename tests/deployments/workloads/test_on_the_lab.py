@@ -190,7 +190,7 @@ def test_what_argo_cd_would_set_back_is_refused_with_a_patch_for_git(desk: Desks
     where = {"namespace": "platform-monitoring", "name": "kube-prometheus-stack-grafana"}
     at = desk(lab)
     plan = at.plan("scale-workload", replicas=2, **where)
-    assert [u for u in unmet(plan) if "Git names spec.replicas and Application kube-prometheus-stack" in u]
+    assert [u for u in unmet(plan) if "Git names spec.replicas, and Application kube-prometheus-stack" in u]
     assert "+" in plan.document["git_patch"] and "replicas: 2" in plan.document["git_patch"]
     assert "will be reverted" in plan.document["managed_by"]
     # a restart adds what Git does not name: it may run, and it stays
