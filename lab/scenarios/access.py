@@ -44,6 +44,30 @@ WORKLOADS = [
     _rule(["batch"], ["cronjobs"], ["get"]),
 ]
 
+#: … on nodes and on storage, cluster-wide
+NODES = [
+    _rule([""], ["nodes"], ["get", "patch"]),
+    _rule([""], ["pods"], ["get"]),
+    _rule([""], ["pods/eviction"], ["create"]),
+]
+STORAGE = [
+    _rule(["storage.k8s.io"], ["storageclasses"], ["get", "patch"]),
+    _rule([""], ["persistentvolumeclaims"], ["get", "patch"]),
+]
+_APPLY = ["get", "patch", "create", "delete"]
+#: … on manifest sets, in one namespace
+SETS = [
+    _rule([""], ["serviceaccounts", "configmaps", "persistentvolumeclaims", "services"], _APPLY),
+    _rule(["apps"], ["statefulsets", "daemonsets", "deployments"], _APPLY),
+    _rule(["batch"], ["jobs", "cronjobs"], _APPLY),
+    _rule(["autoscaling"], ["horizontalpodautoscalers"], _APPLY),
+    _rule(["policy"], ["poddisruptionbudgets"], _APPLY),
+    _rule(["networking.k8s.io"], ["networkpolicies", "ingresses"], _APPLY),
+    _rule(
+        ["monitoring.coreos.com"], ["servicemonitors", "podmonitors", "prometheusrules", "alertmanagerconfigs"], _APPLY
+    ),
+]
+
 
 #: as deploy/rbac.yaml grants it
 GRAFANA = [
@@ -117,3 +141,8 @@ def load(world: Builder) -> None:
     world.add(_role("ClusterRole", "portal-workloads", WORKLOADS), age)
     bundle = "portal-workloads"
     world.add(_binding("RoleBinding", bundle, "ClusterRole", bundle, [operator], monitoring), age)
+    for name, rules in (("portal-nodes", NODES), ("portal-storage", STORAGE)):
+        world.add(_role("ClusterRole", name, rules), age)
+        world.add(_binding("ClusterRoleBinding", name, "ClusterRole", name, [operator]), age)
+    world.add(_role("Role", "portal-sets", SETS, monitoring), age)
+    world.add(_binding("RoleBinding", "portal-sets", "Role", "portal-sets", [operator], monitoring), age)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from deployments.engine.cluster import RealCluster
 from deployments.models import Plan, Run
 from deployments.undo import parameters
 from tests.deployments.dashboards.conftest import Desk, Desks, told
@@ -289,12 +291,59 @@ def dns_pods(lab: RunningLab) -> list[Any]:
     return lab.until(ready, "there are two")
 
 
+# -- with no more rights than deploy/rbac.yaml grants
+
+
+@pytest.fixture
+def bound(desk: Desks, lab: RunningLab, settings: Any, tmp_path: Path) -> Desk:
+    """A desk that reads as portal-observer and writes as portal-operator, by tokens of their own."""
+    at = desk(lab)
+    for setting, account in (("PORTAL_KUBECONFIG", "portal-observer"), ("PORTAL_WRITE_KUBECONFIG", "portal-operator")):
+        path = f"/api/v1/namespaces/phaseboard/serviceaccounts/{account}/token"
+        answer = lab.http.post(
+            path, json={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        )
+        config = yaml.safe_load(lab.kubeconfig.read_text())
+        user = next(c["context"]["user"] for c in config["contexts"] if c["name"] == config["current-context"])
+        for entry in config["users"]:
+            if entry["name"] == user:
+                entry["user"] = {"token": answer.json()["status"]["token"]}
+        (tmp_path / account).write_text(yaml.safe_dump(config))
+        setattr(settings, setting, str(tmp_path / account))
+    at.cluster = RealCluster()
+    assert at.cluster.identity() == "system:serviceaccount:phaseboard:portal-operator"
+    return at
+
+
+def test_the_shipped_rights_are_enough_for_the_whole_family(bound: Desk, lab: RunningLab) -> None:
+    where: dict[str, Any] = {"set": "rights", "namespace": "platform-monitoring", "hold_seconds": 1}
+    undone(bound, succeeded(bound.run("drain", node="worker03", empty_dirs=True, hold_seconds=1)))
+    undone(bound, succeeded(bound.run("taint", node="worker03", key="mine")))
+    undone(bound, succeeded(bound.run("set-label", kind="Node", name="worker03", key="mine")))
+    undone(bound, succeeded(bound.run("set-default-storage-class", name="openebs-hostpath", hold_seconds=1)))
+    succeeded(bound.run("apply-set", manifests=manifests(secret=False), **where))
+    succeeded(bound.carry(approved(bound.plan("delete-set", set="rights"))))
+
+
+def test_a_right_that_is_missing_is_named_with_its_rule_and_nothing_is_written(bound: Desk, lab: RunningLab) -> None:
+    before = len(lab.writes())
+    body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '1'}\n"
+    plan = bound.plan("apply-set", set="elsewhere", namespace="stage", manifests=body)
+    refused = [p for p in plan.preconditions if not p["met"]]
+    assert "The writing identity may do this" in [p["sentence"] for p in refused]
+    assert any("portal-operator may not" in p["evidence"] for p in refused)
+    assert any("configmaps" in row["rule"] for row in plan.rights)
+    assert [entry for entry in lab.writes()[before:] if not entry["dry_run"]] == []
+
+
 # -- sets
 
 
-def manifests() -> str:
+def manifests(*, secret: bool = True) -> str:
     """The pasted set, without the line that every redaction takes for a credential: such text is not kept for undo."""
-    return (CASES / "shop.manifests.yaml").read_text().replace("    password = ${DB_PASSWORD}\n", "    name = shop\n")
+    text = (CASES / "shop.manifests.yaml").read_text().replace("    password = ${DB_PASSWORD}\n", "    name = shop\n")
+    documents = text.split("---\n")
+    return "---\n".join(part for part in documents if secret or "kind: Secret" not in part)
 
 
 def test_a_set_is_applied_applied_again_and_deleted(desk: Desks, lab: RunningLab) -> None:
@@ -309,10 +358,7 @@ def test_a_set_is_applied_applied_again_and_deleted(desk: Desks, lab: RunningLab
     assert len(secret["data"]["db-password"]) >= 32
     assert secret["data"]["db-password"] not in str(Plan.objects.values_list("document"))
 
-    without = yaml.safe_dump_all(b for b in yaml.safe_load_all(manifests()) if b["kind"] != "Secret")
-    smaller = (
-        without.replace("replicas: 2", "replicas: 1").replace("creationTimestamp: null", "").replace("status: {}", "")
-    )
+    smaller = manifests(secret=False).replace("replicas: 2", "replicas: 1")
     again = succeeded(at.run("apply-set", manifests=smaller, **where))
     assert lab.get(f"/apis/apps/v1{MONITORING}/deployments/shop")["spec"]["replicas"] == 1
     undone(at, again)

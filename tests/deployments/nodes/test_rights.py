@@ -12,6 +12,7 @@ from deployments.catalogue import registry
 from deployments.catalogue.action import Action
 from deployments.catalogue.nodes import family
 from integrations.kubernetes.kinds import RESOURCES
+from lab.scenarios import access
 from monitoring.snapshot import Objects, Raw
 from tests.deployments.nodes.scene import CASES, CLAIM, MONITORING, Scene
 
@@ -83,3 +84,12 @@ def test_no_right_lets_the_operator_hand_out_rights_or_delete_nodes_and_volumes(
     for resource in ("nodes", "persistentvolumes"):
         assert "delete" not in granted("portal-operator", "", resource)
     assert not granted("portal-operator", "", "serviceaccounts/token")
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [("portal-nodes", access.NODES), ("portal-storage", access.STORAGE), ("portal-sets", access.SETS)],
+)
+def test_the_lab_grants_the_same(name: str, rules: list[Any]) -> None:
+    (role,) = [item for item in RBAC if item["kind"].endswith("Role") and item["metadata"]["name"] == name]
+    assert rules == role["rules"]
