@@ -52,9 +52,10 @@ class Patch(msgspec.Struct, frozen=True, tag="patch", tag_field="op"):
 
 
 class Apply(msgspec.Struct, frozen=True, tag="apply", tag_field="op"):
-    """Server-side apply of a whole intent; creates the object when it is absent. Never takes fields over by force: a
-    conflict with another manager is a precondition that is not met. ``body`` carries apiVersion, kind, metadata.name
-    and :data:`MARK`. ``manager`` is the field manager's last part (a set's name; empty: the action's slug)."""
+    """Server-side apply of a whole intent; creates the object when it is absent. Takes no fields over by force but this
+    portal's own: a conflict with another manager is a precondition that is not met. ``body`` carries apiVersion, kind,
+    metadata.name and :data:`MARK`. ``manager`` is the field manager's last part (a set's name; empty: the action's
+    slug)."""
 
     body: dict[str, Any]
     manager: str = ""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from django.conf import settings
 
 from deployments.catalogue.action import Apply, Call, Create, Delete, Effect, Evict, Patch
+from deployments.engine.filling import MANAGER
 from integrations.alertmanager.writer import AlertmanagerWriter
+from integrations.errors import Conflict
 from integrations.grafana.writer import GrafanaWriter
 from integrations.kubernetes import writer as kubernetes
 from monitoring import collect
@@ -144,13 +146,7 @@ def sent(writer: kubernetes.Writer, write: Write, *, dry_run: bool) -> dict[str,
                 dry_run=dry_run,
             )
         case Apply(body, _):
-            return writer.patch(
-                *where,
-                preconditioned(body, write.resource_version),
-                patch_type="apply",
-                field_manager=write.field_manager,
-                dry_run=dry_run,
-            )
+            return _applied(writer, write, body, dry_run=dry_run)
         case Create(body):
             return writer.create(*where[:2], body, field_manager=write.field_manager, dry_run=dry_run)
         case Delete(propagation, grace_seconds):
@@ -166,6 +162,41 @@ def sent(writer: kubernetes.Writer, write: Write, *, dry_run: bool) -> dict[str,
             return writer.evict(*where[1:], uid=write.uid, field_manager=write.field_manager, dry_run=dry_run)
         case _:
             raise ValueError(f"{type(write.effect).__name__} is no effect on an object")
+
+
+def _applied(writer: kubernetes.Writer, write: Write, body: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """A server-side apply that takes no field over from anybody but this portal itself.
+
+    Each of the portal's writes leaves its mark under its own manager, and an undo writes the fields it sets back: a set
+    could not be applied again once another action had touched one of its objects. A refusal that names none but the
+    portal's own managers is answered by force, which then takes over those fields alone: the resourceVersion holds
+    everything else still, and the plan has shown what changes.
+    """
+    apply = partial(
+        writer.patch,
+        write.resource,
+        write.namespace,
+        write.name,
+        preconditioned(body, write.resource_version),
+        patch_type="apply",
+        field_manager=write.field_manager,
+        dry_run=dry_run,
+    )
+    try:
+        return apply()
+    except Conflict as error:
+        if not _all_ours(error) or not (dry_run or write.resource_version):
+            raise
+    return apply(force=True)
+
+
+def _all_ours(error: Conflict) -> bool:
+    """Whether every manager in the way is one of this portal's."""
+    return bool(error.causes) and all(
+        cause.get("reason") == "FieldManagerConflict"
+        and str(cause.get("message", "")).startswith(f'conflict with "{MANAGER}')
+        for cause in error.causes
+    )
 
 
 def preconditioned(body: dict[str, Any], resource_version: str) -> dict[str, Any]:

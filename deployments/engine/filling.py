@@ -11,11 +11,14 @@ from deployments.catalogue.action import Apply, Call, Create, Effect, Patch
 from deployments.catalogue.argo import credentials
 from deployments.engine.document import fill
 
+#: what every field manager of this portal begins with
+MANAGER = "portal-remediation/"
+
 
 def field_manager(slug: str, effect: Effect | None = None) -> str:
     """Who the API server notes as the writer: the action, or the set of objects that an apply keeps together."""
     part = effect.manager if isinstance(effect, Apply) and effect.manager else slug
-    return f"portal-remediation/{part}"
+    return f"{MANAGER}{part}"
 
 
 def filled(effect: Effect, words: Mapping[str, str], live: Mapping[str, Any] | None = None) -> Effect:
