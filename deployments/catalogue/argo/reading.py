@@ -51,14 +51,28 @@ def is_called(app: Application, name: str, namespace: str) -> bool:
 
 
 def parent_of(app: Application, apps: Iterable[Application]) -> tuple[str, Application | None]:
-    """The name of the Application that manages this one (by tracking id or label), and itself if it is there."""
+    """The name of the Application that manages this one, and itself if it is there.
+
+    By tracking id; else by the label that Argo CD may track by, if that Application lists this one (charts set the same
+    label).
+    """
     found = tracking_of(app.metadata)
-    name, namespace = found.app, found.app_namespace
-    if found.kind != "Application":
-        name, namespace = instance_of(app.metadata.labels.get("app.kubernetes.io/instance", ""))
-    if not name or is_called(app, name, namespace):
-        return "", None
-    return name, next((other for other in apps if is_called(other, name, namespace)), None)
+    if found.kind == "Application":
+        if is_called(app, found.app, found.app_namespace):
+            return "", None
+        return found.app, next((other for other in apps if is_called(other, found.app, found.app_namespace)), None)
+    name, namespace = instance_of(app.metadata.labels.get("app.kubernetes.io/instance", ""))
+    for other in apps:
+        if name and is_called(other, name, namespace) and other is not app and _lists(other, app):
+            return other.metadata.name, other
+    return "", None
+
+
+def _lists(parent: Application, app: Application) -> bool:
+    return any(
+        r.kind == "Application" and r.name == app.metadata.name and r.namespace in ("", app.metadata.namespace)
+        for r in parent.status.resources
+    )
 
 
 def is_automated(app: Application) -> bool:

@@ -92,14 +92,7 @@ def draft_whole(snapshot: Snapshot, params: SyncParams) -> PlanDraft:
             Precondition("What will be applied is known", True, _differs(differ)),
         ),
         steps=(
-            step(
-                verb="refresh",
-                title=f"Refresh {app.metadata.name}, normal",
-                how="merge patch",
-                timeout_seconds=180,
-                effect=calls.refresh_patch("normal"),
-                until=Condition("argocd_refreshed", where),
-            ),
+            targets.refresh_step(app),
             step(
                 verb="compare",
                 title="Compare: stop if anything else differs than shown here",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from deployments.catalogue.action import CannotPlan, Params, Precondition, StepSpec
+from deployments.catalogue.action import CannotPlan, Condition, Params, Precondition, StepSpec
 from deployments.catalogue.argo import calls, ownership, reading, windows
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
@@ -69,6 +69,18 @@ def named(app: Application) -> dict[str, str]:
 def step(app: Application) -> partial[StepSpec]:
     """A step on the Application itself."""
     return partial(StepSpec, resource=calls.APPLICATIONS, namespace=app.metadata.namespace, name=app.metadata.name)
+
+
+def refresh_step(app: Application, mode: str = "normal") -> StepSpec:
+    """Ask Argo CD to compare, and wait until it has."""
+    return step(app)(
+        verb="refresh",
+        title=f"Refresh {app.metadata.name}, {mode}",
+        how="merge patch",
+        timeout_seconds=180,
+        effect=calls.refresh_patch(mode),
+        until=Condition("argocd_refreshed", where(app)),
+    )
 
 
 def ref(resource: AppResource) -> Ref:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.engine import effects, following, requests
+from deployments.engine import effects, fault, following, requests
 from deployments.models import FollowUp, Plan, Run
 from deployments.services import start_run
 from tests.deployments.argo.world import GRAFANA, PASSWORD, STACK
@@ -509,3 +509,29 @@ def test_a_finalizer_that_comes_back_stops_the_deletion(
     assert run.state == "refused", told(run)
     assert "deletionTimestamp" not in well.app()["metadata"]
     assert uids(well) == kept
+
+
+def test_a_worker_that_dies_right_after_the_deletion_is_followed_by_one_that_goes_on(
+    desk: Desks, well: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = desk(well)
+    kept = uids(well)
+    plan = alone(at.plan("recreate-application", application=STACK, hold_seconds=1))
+    index = [s["spec"]["verb"] for s in plan.document["steps"]].index("delete")
+    real, deaths = fault.point, [index]
+
+    def dies(name: str, step: int) -> None:
+        if name == "after_effect" and step in deaths:
+            deaths.remove(step)
+            raise SystemExit
+        real(name, step)
+
+    monkeypatch.setattr("deployments.engine.effects.point", dies)
+    run = start_run(at._user, plan.pk, "click", "")
+    with pytest.raises(SystemExit):
+        carry_on(run, at.cluster)  # type: ignore[arg-type]
+    Run.objects.filter(pk=run.pk).update(lease_until=None)
+    run = succeeded(carry_on(run, at.cluster, seconds=200))  # type: ignore[arg-type]
+    assert "not repeating it" in told(run)
+    assert uids(well) == kept
+    assert len([w for w in well.writes() if w["verb"] == "delete" and not w["dry_run"]]) == 1

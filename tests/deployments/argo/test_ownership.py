@@ -170,6 +170,19 @@ def test_a_self_managed_application_is_its_own_parent_and_so_has_none() -> None:
     assert reading.parent_of(own, [own]) == ("", None)
 
 
+def test_under_label_tracking_a_parent_is_one_that_lists_the_application() -> None:
+    labelled = merged(
+        child(), {"metadata": {"annotations": None, "labels": {"app.kubernetes.io/instance": "root-app"}}}
+    )
+    row = {"group": "argoproj.io", "kind": "Application", "namespace": "argocd", "name": STACK, "status": "Synced"}
+    lists = merged(root(), {"status": {"resources": [row]}})
+    mine = decoded(labelled)
+    parents = [reading.parent_of(mine, snapshot(labelled, top).objects(APPS)) for top in (lists, root())]
+    assert [name for name, _ in parents] == ["root-app", ""]
+    chart = merged(labelled, {"metadata": {"labels": {"app.kubernetes.io/instance": "some-helm-release"}}})
+    assert reading.parent_of(decoded(chart), snapshot(chart, lists).objects(APPS)) == ("", None)
+
+
 # -- options and what was not read
 
 
