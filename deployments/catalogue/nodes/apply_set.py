@@ -34,6 +34,7 @@ from deployments.catalogue.nodes import fields, manifest_kinds, manifests, names
 from deployments.catalogue.nodes.manifests import Manifest
 from deployments.catalogue.nodes.sets import SetName
 from integrations.kubernetes.kinds import RESOURCES
+from integrations.kubernetes.objects import Service
 from integrations.kubernetes.parts import Meta
 from monitoring.checks.text import count, listing
 from monitoring.snapshot import Need, Objects, Raw, Snapshot
@@ -58,8 +59,12 @@ class ApplySetParams(Params, frozen=True):
     namespace: Annotated[
         str, msgspec.Meta(pattern=_NAMESPACE, description="Namespace of the objects that name none")
     ] = ""
-    rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long each rollout may take")] = 600
-    hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long workloads must stay ready")] = 10
+    rollout_seconds: Annotated[
+        int, msgspec.Meta(ge=5, le=7200, description="How long each rollout may take (seconds)")
+    ] = 600
+    hold_seconds: Annotated[
+        int, msgspec.Meta(ge=1, le=3600, description="How long workloads must stay ready (seconds)")
+    ] = 10
 
     def __post_init__(self) -> None:
         self.objects()
@@ -78,6 +83,7 @@ def needs(_snapshot: Snapshot, params: ApplySetParams) -> Iterable[Need]:
     yield Objects("namespaces")
     yield from ownership.needs()
     yield from sets.needs(params.set)
+    yield from (Objects("services", where) for where in sorted({one.namespace for one in params.objects()}))
     yield from (Raw(m.resource, m.namespace, m.name) for m in params.objects() if m.resource != manifest_kinds.SECRETS)
 
 
@@ -95,6 +101,7 @@ def draft(snapshot: Snapshot, params: ApplySetParams) -> PlanDraft:
             _no_system(snapshot, objects),
             _stays_inside(objects),
             _own_accounts(objects),
+            _own_addresses(objects),
             _is_ours(params.set, live),
             _not_argo(snapshot, objects, live),
         ),
@@ -157,6 +164,14 @@ def _own_accounts(objects: Sequence[Manifest]) -> Precondition:
                if name != "default" and (where, name) not in own]  # fmt: skip
     evidence = listing(foreign) or f"{count(len(own), 'ServiceAccount')} of its own"
     return Precondition("Its pods run as ServiceAccounts of the set, or as default", not foreign, evidence)
+
+
+def _own_addresses(objects: Iterable[Manifest]) -> Precondition:
+    """``externalIPs`` lets a Service take traffic of any address in the cluster (CVE-2020-8554)."""
+    spec = {one.title: one.body.get("spec") for one in objects if one.resource == "services"}
+    taking = [title for title, found in spec.items() if isinstance(found, dict) and found.get("externalIPs")]
+    evidence = f"{listing(taking)} names externalIPs" if taking else f"{count(len(spec), 'Service')} looked at"
+    return Precondition("No Service takes an address that is not its own", not taking, evidence)
 
 
 def _is_ours(name: str, live: dict[Manifest, Meta | None]) -> Precondition:
@@ -244,14 +259,35 @@ def _blast(snapshot: Snapshot, params: ApplySetParams, live: dict[Manifest, Meta
         if (member.resource, member.meta.namespace, member.meta.name) not in here
     ]
     left = f" Still there of an earlier set and left alone: {listing(m.title for m in stale)}." if stale else ""
+    caught = _caught(snapshot, live)
+    served = f" Service {listing(caught)} begins to send to its pods, by their labels." if caught else ""
     restart = " Pods of a workload that is there restart where its template changes." if any(live.values()) else ""
     return Blast(
         created=tuple(one.title for one, meta in live.items() if meta is None),
         changed=tuple(one.title for one, meta in live.items() if meta is not None),
         unchanged=tuple(member.title for member in stale),
         claims=tuple(one.title for one in live if one.resource == manifest_kinds.CLAIMS),
-        sentence=f"{count(len(live), 'object')} of set {params.set}; nothing else is written.{restart}{left}",
+        sentence=f"{count(len(live), 'object')} of set {params.set}; nothing else is written.{served}{restart}{left}",
     )
+
+
+def _caught(snapshot: Snapshot, objects: Iterable[Manifest]) -> list[str]:
+    """Services outside the set that select pods of it: a label too many puts new pods behind a live address."""
+    mine = list(objects)
+    own = {one.key for one in mine}
+    found: set[str] = set()
+    for one in mine:
+        labels = manifests.pod_labels(one.body)
+        services: list[Service] = snapshot.objects("services", one.namespace) if labels else []
+        for service in services:
+            chosen = service.spec.selector
+            if (
+                chosen
+                and chosen.items() <= labels.items()
+                and ("services", one.namespace, service.metadata.name) not in own
+            ):
+                found.add(f"{one.namespace}/{service.metadata.name}")
+    return sorted(found)
 
 
 def _git_patch(name: str, objects: Iterable[Manifest]) -> str:
@@ -289,6 +325,6 @@ ACTION = Action(
         "No credential, no Namespace, no CRD, no rights, no Application",
         "No field of another manager is taken over",
     ),
-    verified_by="Each object reads as it was written; its workloads are rolled out and stay ready",
+    verified_by="Each object reads as it was written; its workloads are rolled out and stay ready.",
     reference="https://kubernetes.io/docs/reference/using-api/server-side-apply/",
 )

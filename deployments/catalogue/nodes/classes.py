@@ -45,7 +45,9 @@ class DefaultClassParams(Params, frozen=True):
     """Which class."""
 
     name: Annotated[str, msgspec.Meta(pattern=NAME, description="StorageClass that becomes the one default")]
-    hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long it must stay the one default")] = 10
+    hold_seconds: Annotated[
+        int, msgspec.Meta(ge=1, le=3600, description="How long it must stay the one default (seconds)")
+    ] = 10
 
 
 def needs(snapshot: Snapshot, params: DefaultClassParams) -> Iterable[Need]:
@@ -168,6 +170,6 @@ ACTION = Action(
     undo=_UNDO,
     undoable=True,
     guards=("Exactly one class is the default afterwards", "Argo CD does not set it back at once"),
-    verified_by="The check storage_class reads it as the one default",
+    verified_by="The check storage_class reads it as the one default.",
     reference="https://kubernetes.io/docs/tasks/administer-cluster/change-default-storage-class/",
 )

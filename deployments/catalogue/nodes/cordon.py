@@ -152,7 +152,7 @@ CORDON = Action(
     undo=_CORDON_UNDO,
     undoable=True,
     guards=("It is not cordoned yet", "At least one other worker takes ordinary pods"),
-    verified_by="The node is unschedulable and carries the taint node.kubernetes.io/unschedulable",
+    verified_by="The node is unschedulable and carries the taint node.kubernetes.io/unschedulable.",
     reference="https://kubernetes.io/docs/concepts/architecture/nodes/#manual-node-administration",
 )
 
@@ -169,6 +169,6 @@ UNCORDON = Action(
     undo=_UNCORDON_UNDO,
     undoable=True,
     guards=("It is cordoned", "It is ready"),
-    verified_by="The node is schedulable and the taint node.kubernetes.io/unschedulable is gone",
+    verified_by="The node is schedulable and the taint node.kubernetes.io/unschedulable is gone.",
     reference="https://kubernetes.io/docs/concepts/architecture/nodes/#manual-node-administration",
 )

@@ -43,7 +43,7 @@ class DeleteSetParams(Params, frozen=True):
 
     set: SetName
     delete_seconds: Annotated[
-        int, msgspec.Meta(ge=5, le=7200, description="How long each object may take to be gone")
+        int, msgspec.Meta(ge=5, le=7200, description="How long each object may take to be gone (seconds)")
     ] = 180
 
 
@@ -156,6 +156,6 @@ ACTION = Action(
         "Claims and Secrets are never deleted",
         "The set's name is typed",
     ),
-    verified_by="Each object is gone by its uid",
+    verified_by="Each object is gone by its uid.",
     reference="https://kubernetes.io/docs/concepts/architecture/garbage-collection/",
 )

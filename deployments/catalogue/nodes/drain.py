@@ -48,10 +48,15 @@ class DrainParams(Params, frozen=True):
     empty_dirs: Annotated[bool, msgspec.Meta(description="Evict pods with an emptyDir: what is in it is lost")] = False
     ownerless: Annotated[bool, msgspec.Meta(description="Evict pods that nothing made: they do not come back")] = False
     pod_seconds: Annotated[
-        int, msgspec.Meta(ge=10, le=7200, description="How long one eviction may take, waiting for budgets included")
+        int,
+        msgspec.Meta(
+            ge=10, le=7200, description="How long one eviction may take, waiting for budgets included (seconds)"
+        ),
     ] = 300
-    hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long workloads must stay ready")] = 10
-    verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 600
+    hold_seconds: Annotated[
+        int, msgspec.Meta(ge=1, le=3600, description="How long workloads must stay ready (seconds)")
+    ] = 10
+    verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up (seconds)")] = 600
 
 
 def needs(_snapshot: Snapshot, _params: DrainParams) -> Iterable[Need]:
@@ -267,6 +272,6 @@ ACTION = Action(
         "Every disruption budget allows an eviction now, and none shares a pod with another",
         "The other nodes have the requests free, and volumes can follow",
     ),
-    verified_by="No evictable pod is left; the workloads that were ready before are ready again",
+    verified_by="No evictable pod is left; the workloads that were ready before are ready again.",
     reference="https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/",
 )

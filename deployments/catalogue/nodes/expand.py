@@ -52,7 +52,9 @@ class ExpandParams(Params, frozen=True):
     namespace: Annotated[str, msgspec.Meta(pattern=NAMESPACE, description="Namespace")]
     name: Annotated[str, msgspec.Meta(pattern=NAME, description="PersistentVolumeClaim")]
     size: Annotated[str, msgspec.Meta(min_length=1, max_length=20, description="New size, like 40Gi")]
-    resize_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the resize may take")] = 600
+    resize_seconds: Annotated[
+        int, msgspec.Meta(ge=5, le=7200, description="How long the resize may take (seconds)")
+    ] = 600
 
     def __post_init__(self) -> None:
         if parse_quantity(self.size) <= 0:
@@ -265,6 +267,6 @@ ACTION = Action(
         "No operator keeps its size",
         "Argo CD does not set it back at once",
     ),
-    verified_by="status.capacity has reached the size; the check pvc_bound reads it",
+    verified_by="status.capacity has reached the size; the check pvc_bound reads it.",
     reference="https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims",
 )

@@ -262,7 +262,7 @@ SET = Action(
     undo=_UNDO,
     undoable=True,
     guards=_GUARDS,
-    verified_by="The label reads as it was set",
+    verified_by="The label reads as it was set.",
     reference=_REFERENCE,
 )
 
@@ -279,6 +279,6 @@ REMOVE = Action(
     undo=_UNDO,
     undoable=True,
     guards=_GUARDS,
-    verified_by="The label is gone",
+    verified_by="The label is gone.",
     reference=_REFERENCE,
 )

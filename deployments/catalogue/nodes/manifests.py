@@ -82,12 +82,23 @@ def labelled(one: Manifest, set_name: str) -> dict[str, Any]:
 
 def pod_spec(body: Mapping[str, Any]) -> dict[str, Any]:
     """The pods a workload of this body makes; empty for what makes none."""
-    spec: Any = body.get("spec")
-    for key in ("jobTemplate", "spec") if body.get("kind") == "CronJob" else ():
-        spec = spec.get(key) if isinstance(spec, Mapping) else None
-    for key in ("template", "spec"):
-        spec = spec.get(key) if isinstance(spec, Mapping) else None
-    return spec if isinstance(spec, dict) and body.get("kind") not in ("Service", "Ingress") else {}
+    spec = _template(body).get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def pod_labels(body: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of those pods."""
+    metadata = _template(body).get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {}
+
+
+def _template(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    path = ("spec", "jobTemplate", "spec", "template") if body.get("kind") == "CronJob" else ("spec", "template")
+    here: Any = body
+    for key in path:
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, Mapping) else {}
 
 
 # -- one document

@@ -274,7 +274,7 @@ TAINT = Action(
         "No protected taint is replaced",
         "At least one other worker takes ordinary pods",
     ),
-    verified_by="The node carries the taint and every other one it had",
+    verified_by="The node carries the taint and every other one it had.",
     reference="https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",
 )
 
@@ -295,6 +295,6 @@ UNTAINT = Action(
         "The key is neither Kubernetes' nor Argo CD's",
         "No protected taint is removed: worker04 keeps storage=hdd and metallb=disabled",
     ),
-    verified_by="The taint is gone and every other one is still there",
+    verified_by="The taint is gone and every other one is still there.",
     reference="https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/",
 )

@@ -203,6 +203,23 @@ def test_a_foreign_service_account_is_refused(field: str) -> None:
     assert unmet(apply(fresh(), text.replace("kube-prometheus-stack-operator", "default"))) == []
 
 
+def test_a_service_that_takes_foreign_addresses_is_refused() -> None:
+    (reason,) = unmet(apply(fresh(), changed("spec.externalIPs", ["10.1.5.185"], "Service")))
+    assert reason == (
+        "No Service takes an address that is not its own: Service platform-monitoring/shop names externalIPs"
+    )
+
+
+def test_a_live_service_that_would_send_to_the_sets_pods_is_named() -> None:
+    assert "begins to send" not in apply(fresh()).blast.sentence
+    labels = {"app": "shop", "tier": "web", "app.kubernetes.io/name": "grafana"}
+    text = changed("spec.template.metadata.labels", {**labels, "app.kubernetes.io/instance": "kube-prometheus-stack"})
+    assert "Service platform-monitoring/kube-prometheus-stack-grafana begins to send to its pods" in (
+        apply(fresh(), text).blast.sentence
+    )
+    assert "platform-monitoring/shop begins" not in apply(applied()).blast.sentence, "its own Service is meant to"
+
+
 def test_what_is_there_and_not_the_sets_is_refused() -> None:
     scene = applied()
     del scene.get("configmaps", "shop")["metadata"]["annotations"]
