@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.catalogue.dashboards import api
+from deployments.catalogue.dashboards.boards import BOARDS
 from deployments.models import Run
 from deployments.undo import parameters, refusal
 from tests.deployments.dashboards.conftest import Desk, Desks, told
@@ -109,3 +111,27 @@ def test_the_options_are_read_in_one_collection_as_a_page_would(desk: Desks, bro
     assert found["C"].met and not found["D"].met
     assert "No other Grafana runs in this namespace" in [p.sentence for p in found["A"].preconditions if not p.met]
     assert not any(o.recommended for o in found.values())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_of_grafana_is_looked_up_and_nothing_is_sent_twice(
+    desk: Desks, healthy_lab: RunningLab, when: str
+) -> None:
+    at = desk(healthy_lab)
+    fault = {"action": "reset", "when": when, "target": "grafana", "path": "/api/dashboards/db", "count": 1}
+    healthy_lab.http.post("/lab/faults", json=fault).raise_for_status()
+    try:
+        run = succeeded(at.run("import-dora-dashboards", hold_seconds=1))
+        left = healthy_lab.get("/lab/faults")["faults"]
+    finally:
+        healthy_lab.http.delete("/lab/faults").raise_for_status()
+    assert left == [], "the fault was used up"
+    assert versions(at) == [1, 1], told(run)
+    succeeded(at.run("import-dora-dashboards", mode="remove"))
+
+
+def versions(desk: Desk) -> list[int]:
+    """How often each board was saved."""
+    needs = [api.dashboard(board.uid) for board in BOARDS]
+    read = desk.cluster.collect(lambda _: needs)
+    return [read.reply(need).body["dashboard"]["version"] for need in needs]
