@@ -9,7 +9,7 @@ with secrets as ``<secret>``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any, NamedTuple
@@ -87,11 +87,30 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Inhibition:
+    """Alerts that fit ``target`` are muted while one fits ``source`` and both have the same values of ``equal``."""
+
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...]
+
+    def mutes(self, source: Mapping[str, str], target: Mapping[str, str]) -> bool:
+        """Whether one alert mutes the other. What fits both sides cannot be muted by what does so too."""
+        if not (_all(self.source, source) and _all(self.target, target)):
+            return False
+        if _all(self.source, target) and _all(self.target, source):
+            return False
+        return all(source.get(label, "") == target.get(label, "") for label in self.equal)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration: the root route, and of each receiver which integrations it has (``webhook``, ``slack``)."""
+    """A configuration: the root route, of each receiver which integrations it has (``webhook``, ``slack``), and what
+    mutes what."""
 
     root: Route
     receivers: Mapping[str, tuple[str, ...]]
+    inhibitions: tuple[Inhibition, ...] = ()
 
     @property
     def real(self) -> set[str]:
@@ -113,7 +132,22 @@ def read(body: Any) -> Config | None:
         return None
     root = loaded.get("route")
     receivers = {str(entry.get("name")): _integrations(entry) for entry in _maps(loaded.get("receivers"))}
-    return Config(_route(root if isinstance(root, dict) else {}, None, 0), receivers)
+    inhibitions = tuple(_inhibition(rule) for rule in _maps(loaded.get("inhibit_rules")))
+    return Config(_route(root if isinstance(root, dict) else {}, None, 0), receivers, inhibitions)
+
+
+def _all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
+    """Whether all fit; what cannot be told counts as fitting, because it might mute."""
+    return all(matcher.fits(labels) is not False for matcher in matchers)
+
+
+def _inhibition(rule: Mapping[str, Any]) -> Inhibition:
+    equal = rule.get("equal")
+    return Inhibition(
+        tuple(_matchers(rule, "source_matchers", "source_match")),
+        tuple(_matchers(rule, "target_matchers", "target_match")),
+        tuple(map(str, equal)) if isinstance(equal, list) else (),
+    )
 
 
 def parse_matcher(text: str) -> Matcher | None:
@@ -190,13 +224,13 @@ def _seconds(value: Any, inherited: float) -> float:
         return inherited
 
 
-def _matchers(route: Mapping[str, Any]) -> Iterator[Matcher]:
-    listed = route.get("matchers")
+def _matchers(route: Mapping[str, Any], new: str = "matchers", plain: str = "match") -> Iterator[Matcher]:
+    listed = route.get(new)
     for text in listed if isinstance(listed, list) else []:
         found = parse_matcher(str(text))
         if found is not None:
             yield found
-    for key, operator in (("match", "="), ("match_re", "=~")):
+    for key, operator in ((plain, "="), (f"{plain}_re", "=~")):
         old = route.get(key)
         for label, value in old.items() if isinstance(old, dict) else []:
             yield Matcher(str(label), operator, str(value))

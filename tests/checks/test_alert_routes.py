@@ -121,3 +121,20 @@ def test_what_cannot_be_told_does_not_count_as_a_match() -> None:
     tree = {"receiver": "null", "routes": [{"receiver": "ops", "matchers": ['a=~"(x+)+"']}]}
     assert [route.receiver for route in config(tree).root.taken({"a": "xxx"})] == ["null"]
     assert Matcher("a", "!~", "(x+)+").fits({"a": "x"}) is None
+
+
+def test_what_fits_both_sides_of_an_inhibition_is_not_muted_by_its_like() -> None:
+    rules = [
+        {"source_match": {"severity": "critical"}, "target_match_re": {"severity": "warning|info"}, "equal": ["ns"]},
+        {"target_matchers": ["alertname = InfoInhibitor"]},
+    ]
+    body = {"config": {"original": yaml.safe_dump({"route": {}, "receivers": [], "inhibit_rules": rules})}}
+    found = alert_routes.read(body)
+    assert found is not None
+    first, always = found.inhibitions
+    critical = {"severity": "critical", "ns": "a"}
+    assert first.mutes(critical, {"severity": "warning", "ns": "a"})
+    assert not first.mutes(critical, {"severity": "warning", "ns": "b"})
+    assert not first.mutes({"severity": "warning", "ns": "a"}, {"severity": "warning", "ns": "a"})
+    assert always.mutes(critical, {"alertname": "InfoInhibitor"})
+    assert not always.mutes({"alertname": "InfoInhibitor"}, {"alertname": "InfoInhibitor"})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deployments.catalogue.alerts import loading
-from deployments.catalogue.seen import Outlook, Seen
+from deployments.catalogue.seen import Line, Outlook, Seen
 from monitoring.checks import alert_routes
 from monitoring.checks.alert_routes import STATUS
 from monitoring.checks.alerting import TEST_LABEL
@@ -49,7 +49,9 @@ def reaches(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, An
     if args["anywhere"] and all(bound):
         said = f"Alertmanager still leads only alerts of namespace {clean(bound[0][0], 80)} to {clean(receiver, 120)}."
         return Seen(Outlook.NOT_YET, said, memory=dict(memory))
-    return Seen(Outlook.MET, f"Alertmanager runs a route to {clean(receiver, 120)}.")
+    which = " for alerts of any namespace" if args["anywhere"] else ""
+    done = f"Alertmanager runs a route to {clean(receiver, 120)}{which}."
+    return Seen(Outlook.MET, done, (Line(done, "good"),))
 
 
 def _rejected(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> str:

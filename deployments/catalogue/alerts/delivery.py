@@ -158,7 +158,8 @@ def _counted(snapshot: Snapshot, args: Mapping[str, Any], memory: dict[str, Any]
             "told. Ask who receives them."
         )
         return Seen(Outlook.UNKNOWN, said, lines, memory)
-    return Seen(Outlook.MET, f"Delivered to {clean(str(args['receiver']), 120)}. {told}.", lines, memory)
+    done = f"Delivered to {clean(str(args['receiver']), 120)}. {told}."
+    return Seen(Outlook.MET, done, (Line(done, "good"),), memory)
 
 
 def _change(kind: str, wanted: int, before: Mapping[Any, float], now: Mapping[Any, float]) -> _Change:

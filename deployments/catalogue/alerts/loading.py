@@ -148,7 +148,8 @@ def target_up(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, 
         return Seen(Outlook.NOT_YET, said, lines, remembered)
     if len(up) < len(found):
         return Seen(Outlook.NOT_YET, "Prometheus has not tried every target yet.", lines, remembered)
-    return Seen(Outlook.MET, f"Prometheus scrapes {count(len(up), 'target')} of it, all up.", lines)
+    done = f"Prometheus scrapes {count(len(up), 'target')} of it, all up."
+    return Seen(Outlook.MET, done, (Line(done, "good"),))
 
 
 def rule_needs(_snapshot: Snapshot, args: Mapping[str, Any]) -> Iterable[Need]:
@@ -171,7 +172,8 @@ def rule_loaded(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str
     if any(group.untried for group in found):
         return Seen(Outlook.NOT_YET, "Prometheus has not tried every rule yet.", memory=dict(memory))
     rules = sum(group.rules for group in found)
-    return Seen(Outlook.MET, f"Prometheus has loaded {count(len(found), 'group')} with {count(rules, 'rule')}.")
+    done = f"Prometheus has loaded {count(len(found), 'group')} with {count(rules, 'rule')}."
+    return Seen(Outlook.MET, done, (Line(done, "good"),))
 
 
 def group_gone(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
@@ -186,7 +188,8 @@ def group_gone(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         return _not_loaded(snapshot, args, memory, f"Prometheus has not loaded {listing(lacking)} yet.", later=1)
     kept = "stays" if len(args["rest"]) == 1 else "stay"
     rest = f"; {listing(args['rest'])} {kept} loaded" if args["rest"] else ""
-    return Seen(Outlook.MET, f"Prometheus no longer has {clean(args['group'], 80) or 'its groups'}{rest}.")
+    done = f"Prometheus no longer has {clean(args['group'], 80) or 'its groups'}{rest}."
+    return Seen(Outlook.MET, done, (Line(done, "good"),))
 
 
 def _not_loaded(

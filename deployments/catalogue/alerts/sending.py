@@ -38,7 +38,8 @@ NAME = "PortalTest"
 #: what a scrape of Alertmanager and the reading of it may take beside the route's own waiting
 _SCRAPE_SECONDS = 120
 _MOST_SECONDS = 1200
-_ENDS_AFTER = 300
+#: it outlives its proof, but not for long: a channel that is new within that time is told of it too
+_ENDS_AFTER = 60
 _WORD = re.compile(r"[A-Za-z0-9_./:-]+")
 _UNDO = "A message that was sent cannot be taken back; the alert itself ends by itself."
 
@@ -63,9 +64,10 @@ class SendParams(Params, frozen=True):
 
 
 def needs(snapshot: Snapshot, _params: SendParams) -> Iterable[Need]:
-    """The routes, the silences, the counters, and where Alertmanager runs."""
+    """The routes, what might mute a test, the counters, and where Alertmanager runs."""
     yield STATUS
     yield api.SILENCES
+    yield api.ALL_ALERTS
     yield from managers.needs(snapshot, managers.ALERTMANAGERS, "", "")
     yield delivery.counters("")
     with suppress(Missing, CannotPlan):
@@ -197,8 +199,13 @@ def _along(plain: Mapping[str, str], path: Iterable[Matcher]) -> dict[str, str]:
 
 def _seconds(routes: Iterable[Route]) -> int:
     """How long the proof may take: the route waits to group, or for the next flush of a group that is there."""
-    waits = [route.group_wait + route.group_interval for route in routes]
+    waits = [route.group_wait + (0.0 if _alone(route) else route.group_interval) for route in routes]
     return int(min(max(waits, default=0.0) + _SCRAPE_SECONDS, _MOST_SECONDS))
+
+
+def _alone(route: Route) -> bool:
+    """Whether each test is a group of its own, so that it waits for no flush of an older one."""
+    return bool({api.RUN, "..."} & set(route.group_by))
 
 
 # -- what must hold
@@ -218,6 +225,13 @@ def _preconditions(
     muting = [each for each in api.silences(snapshot) if each.state == "active" and each.mutes(labels)]
     evidence = "; ".join(f"{clean(m.id, 40)} of {clean(m.by, 40)} until {clean(m.ends_at, 30)}" for m in muting[:3])
     yield Precondition("No silence mutes it", not muting, evidence or "no active silence fits its labels")
+    above = [
+        alert.title
+        for alert in api.alerts(snapshot, api.ALL_ALERTS)
+        if any(rule.mutes(alert.labels, labels) for rule in config.inhibitions)
+    ]
+    evidence = f"{listing(above)} does, by the configuration's inhibit_rules; wait for its end" if above else ""
+    yield Precondition("No alert that fires inhibits it", not above, evidence or "none does")
     yield Precondition(
         "Prometheus keeps the counters of its channels",
         where is not None,
@@ -272,7 +286,7 @@ ACTION = Action(
     undo=_UNDO,
     guards=(
         "The receiver sends something, and the routes that run lead the alert to it",
-        "No active silence mutes it",
+        "No active silence mutes it, and no alert that fires inhibits it",
         "Prometheus keeps Alertmanager's counters, so that a delivery can be proved",
     ),
     verified_by=(

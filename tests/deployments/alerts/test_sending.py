@@ -52,7 +52,7 @@ def test_one_request_with_labels_of_its_own() -> None:
     (alert,) = call.body
     assert alert["startsAt"] == "${run.time}"
     # it fires for longer than its proof may take
-    assert alert["endsAt"] == f"${{run.time+{step.timeout_seconds + 300}}}"
+    assert alert["endsAt"] == f"${{run.time+{step.timeout_seconds + 60}}}"
     assert call.made == Condition("alertmanager_alert_shown", {"run": "${run.mark}"})
     assert step.until == Condition(
         "alertmanager_test_delivered",
@@ -63,7 +63,13 @@ def test_one_request_with_labels_of_its_own() -> None:
 
 
 def test_the_wait_is_as_long_as_the_route_makes_it() -> None:
-    assert scene().draft(SLUG).steps[0].timeout_seconds == 1 + 300 + 120
+    assert scene().draft(SLUG).steps[0].timeout_seconds == 1 + 120
+    config = null_config()
+    config["route"] |= {"receiver": OPS, "group_wait": "10s", "group_interval": "1m"}
+    config["receivers"].append({"name": OPS, "webhook_configs": [{}]})
+    assert scene(config).draft(SLUG).steps[0].timeout_seconds == 10 + 60 + 120
+    config["route"]["group_by"] = ["..."]
+    assert scene(config).draft(SLUG).steps[0].timeout_seconds == 10 + 120
     config = null_config()
     config["route"] |= {"receiver": OPS, "group_wait": "10s", "group_interval": "1h"}
     config["receivers"].append({"name": OPS, "webhook_configs": [{}]})
@@ -123,6 +129,26 @@ def test_a_silence_that_would_mute_it_is_named() -> None:
     made.silence("s-3", ("severity", "warning", False, True), status={"state": "expired"})
     (reason,) = unmet(made.draft(SLUG))
     assert reason == "No silence mutes it: s-1 of olivia until 2025-11-23T15:00:00.000Z"
+
+
+def test_an_alert_that_inhibits_it_is_named() -> None:
+    """The chart lets a critical alert mute a warning of the same name and namespace: an earlier test, for example."""
+    config = with_channel()
+    config["inhibit_rules"] = [
+        {
+            "source_matchers": ["severity = critical"],
+            "target_matchers": ["severity =~ warning|info"],
+            "equal": ["namespace", "alertname"],
+        }
+    ]
+    made = scene(config)
+    made.alert("PortalTest", severity="critical", namespace="dev")
+    made.alert("Other", severity="critical", namespace=MONITORING)
+    assert unmet(made.draft(SLUG)) == []
+    made.alert("PortalTest", severity="critical", namespace=MONITORING)
+    (reason,) = unmet(made.draft(SLUG))
+    assert reason.startswith(f"No alert that fires inhibits it: PortalTest (namespace {MONITORING}) does")
+    assert unmet(made.draft(SLUG, severity="critical")) == []
 
 
 def test_without_counters_nothing_could_be_proved() -> None:
