@@ -37,7 +37,7 @@ from lab.services.listener import Listener
 from lab.services.notifying import Delivery
 from lab.services.prometheus import PrometheusApi, unpacked
 from lab.services.routing import ConfigError, load
-from lab.services.rules import document as rule_document
+from lab.services.rules import documents as rule_documents
 from lab.services.targets import Target
 
 _SEND_ALERTS_FOR = 240.0  # seconds: how long a sent alert lasts when it is not sent again
@@ -221,7 +221,7 @@ class Services:
         def expose(target: Target) -> str:
             return written(exposition(target, context), self._now())
 
-        return World(owner, database, text_, rule_document(owner, self.cluster, f"{SCRAPE_SECONDS}s"), expose)
+        return World(owner, database, text_, rule_documents(owner, self.cluster, f"{SCRAPE_SECONDS}s"), expose)
 
     # -- Prometheus
 

@@ -20,7 +20,7 @@ from lab.services.database import Database
 from lab.services.targets import Target
 
 PROMETHEUS, ALERTMANAGER = "prometheus.yml", "alertmanager.yml"
-_RULES = "rules.yml"
+_RULES = "rules"
 TARGET_PATH = "/target/{key}/metrics"
 
 
@@ -31,6 +31,7 @@ class World:
     owner: Obj
     database: Database
     alertmanager_config: str
+    #: by file name, as the operator calls them
     rules: dict[str, Any]
     expose: Callable[[Target], str]
 
@@ -64,18 +65,27 @@ class Files:
     def write(self, world: World, plan: Plan) -> bool:
         """True when something changed and the programs must reload."""
         config = self._config(world, plan)
+        rules = {f"{_RULES}/{name}": json.dumps(content, sort_keys=True) for name, content in world.rules.items()}
         changed = [
-            self._put(_RULES, json.dumps(world.rules, sort_keys=True)),
+            *(self._put(name, content) for name, content in rules.items()),
+            self._drop({name for name in self._written if name.startswith(f"{_RULES}/")} - rules.keys()),
             self._put(PROMETHEUS, yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False)),
             self._put(ALERTMANAGER, world.alertmanager_config),
         ]
         return any(changed)
+
+    def _drop(self, names: set[str]) -> bool:
+        for name in names:
+            del self._written[name]
+            (self.folder / name).unlink()
+        return bool(names)
 
     def _put(self, name: str, content: str) -> bool:
         if self._written.get(name) == content:
             return False
         self._written[name] = content
         path = self.folder / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         fresh = path.with_suffix(".new")
         fresh.write_text(content, encoding="utf-8")
         fresh.chmod(0o600)
@@ -94,7 +104,7 @@ class Files:
                 "evaluation_interval": str(spec.get("evaluationInterval") or "30s"),
                 "external_labels": {"prometheus": f"{metadata['namespace']}/{metadata['name']}"},
             },
-            "rule_files": [str(self.folder / _RULES)],
+            "rule_files": [str(self.folder / _RULES / "*.yaml")],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [plan.alertmanager]}]}]},
             "scrape_configs": [
                 {

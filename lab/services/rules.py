@@ -77,16 +77,12 @@ def load(owner: Obj, cluster: Cluster) -> list[Group]:
     ]
 
 
-def document(owner: Obj, cluster: Cluster, interval: str) -> Obj:
-    """All groups of a Prometheus resource in one rule file, evaluated at `interval`; names are made unique."""
-    groups: list[Obj] = []
-    for path, content in _documents(owner, cluster).items():
-        for group in content.get("groups") or []:
-            taken = {each["name"] for each in groups}
-            name = group.get("name", "")
-            unique = f"{name} ({path.rpartition('/')[2]})" if name in taken else name
-            groups.append({**group, "name": unique, "interval": interval})
-    return {"groups": groups}
+def documents(owner: Obj, cluster: Cluster, interval: str) -> dict[str, Obj]:
+    """The rule files of a Prometheus resource by their own names, every group evaluated at `interval`."""
+    return {
+        path.rpartition("/")[2]: {"groups": [{**group, "interval": interval} for group in content.get("groups") or []]}
+        for path, content in _documents(owner, cluster).items()
+    }
 
 
 def _documents(owner: Obj, cluster: Cluster) -> dict[str, Obj]:

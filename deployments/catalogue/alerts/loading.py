@@ -186,6 +186,8 @@ def group_gone(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
     if lacking:
         # in the second of our own write the operator may still speak of what was there before
         return _not_loaded(snapshot, args, memory, f"Prometheus has not loaded {listing(lacking)} yet.", later=1)
+    if any(group.untried for group in found):
+        return Seen(Outlook.NOT_YET, "Prometheus has not tried every rule that stays yet.", memory=dict(memory))
     kept = "stays" if len(args["rest"]) == 1 else "stay"
     rest = f"; {listing(args['rest'])} {kept} loaded" if args["rest"] else ""
     done = f"Prometheus no longer has {clean(args['group'], 80) or 'its groups'}{rest}."

@@ -98,7 +98,7 @@ def test_a_receiver_that_refuses_is_no_delivery(desk: Desks, lab: RunningLab, ho
 
 def test_a_channel_waits_for_its_secret_and_the_secret_shows_nowhere(desk: Desks, lab: RunningLab, hook: Hook) -> None:
     at = desk(lab)
-    params = {"kind": "slack", "channel": "#ops", "secret_name": "slack-hook", "secret_key": "url"}
+    params: dict[str, Any] = {"kind": "slack", "channel": "#ops", "secret_name": "slack-hook", "secret_key": "url"}
     plan = at.plan("create-notification-channel", **params)
     (reason,) = unmet(plan)
     assert "kubectl -n platform-monitoring create secret generic slack-hook" in reason
@@ -220,7 +220,7 @@ def test_a_monitor_is_picked_up_when_there_is_something_to_scrape(desk: Desks, c
         "spec": spec,
     }
     choosy.http.post(monitors, json=body).raise_for_status()
-    given = {"kind": "ServiceMonitor", "namespace": MONITORING, "name": "extra"}
+    given: dict[str, Any] = {"kind": "ServiceMonitor", "namespace": MONITORING, "name": "extra"}
     run = succeeded(at.run("fix-monitor-selection", **given))
     assert "all up" in told(run)
     undo(at, run)

@@ -152,7 +152,9 @@ def test_the_group_must_go_and_the_rest_must_stay() -> None:
     assert look().sentence == "Prometheus still has b."
     made.groups = [loaded("a", "ok")]
     assert look().sentence == "Prometheus has not loaded c yet."
-    made.groups.append(loaded("c", "ok"))
+    made.groups.append(loaded("c", "unknown"))
+    assert look().sentence == "Prometheus has not tried every rule that stays yet."
+    made.groups[-1] = loaded("c", "ok")
     assert (look().outlook, look().sentence) == (Outlook.MET, "Prometheus no longer has b; a and c stay loaded.")
     whole = {**args, "group": "", "rest": []}
     assert made.look("prometheus_group_gone", None, **whole).outlook == Outlook.NOT_YET

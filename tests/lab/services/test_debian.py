@@ -21,7 +21,7 @@ from lab.services.debian_config import Files, Plan, World
 from lab.services.debian_history import last_minutes, sample_history
 from lab.services.http import Answer, Request, answer
 from lab.services.scratch import Scratch, clear_abandoned
-from tests.lab.services.conftest import NOW, Desk
+from tests.lab.services.conftest import MONITORING, NOW, Desk
 
 PLAN = Plan(5, "127.0.0.1:1", "127.0.0.1:2")
 
@@ -235,3 +235,18 @@ def test_a_program_ends_when_its_lab_is_killed(tmp_path: Path) -> None:
     lab.send_signal(signal.SIGKILL)
     lab.communicate()
     assert all(gone(pid) for pid in pids)
+
+
+def test_every_rule_object_is_a_file_of_its_own_and_goes_with_it(tmp_path: Path) -> None:
+    desk = Desk("healthy")
+    files = Files(tmp_path)
+    assert files.write(world_of(desk), PLAN)
+    owner = desk.store.list("prometheuses.monitoring.coreos.com")[0]
+    name = f"prometheus-{owner['metadata']['name']}-rulefiles-0"
+    there = desk.store.need("configmaps", MONITORING, name)["data"]
+    assert {path.name for path in (tmp_path / "rules").iterdir()} == set(there)
+    first = min(there)
+    desk.store.change("configmaps", MONITORING, name, lambda obj: obj["data"].pop(first))
+    assert files.write(world_of(desk), PLAN)
+    assert not (tmp_path / "rules" / first).exists()
+    assert not files.write(world_of(desk), PLAN)
