@@ -28,3 +28,11 @@ class TargetBusy(Refusal):
     def __init__(self, run: Run, sentence: str) -> None:
         super().__init__(sentence)
         self.run = run
+
+
+class TooOften(Refusal):
+    """A rate limit: the sentence says when there is room again."""
+
+
+class Unconfirmed(Refusal):
+    """The person did not type what they were asked to type."""

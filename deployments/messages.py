@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 import kombu
@@ -21,6 +22,8 @@ from redis.exceptions import RedisError
 MAKE_PLAN = "deployments.make_plan"
 ADVANCE = "deployments.advance"
 COMPARE = "deployments.compare_plan"
+#: when the message about a new run is lost, the sweep finds it after this
+UNTOLD = timedelta(seconds=2)
 
 _log = logging.getLogger(__name__)
 _PAUSE = 2.0

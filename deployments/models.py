@@ -66,20 +66,6 @@ class Plan(models.Model):
         return f"{self.hash[:8]} {self.action}"
 
 
-class Approval(models.Model):
-    """A second person's word on one plan hash."""
-
-    plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="approvals")
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
-    granted = models.BooleanField()
-    reason = models.TextField(blank=True)
-    at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"{self.plan_id[:8]} {'granted' if self.granted else 'denied'}"
-
-
 class Run(models.Model):
     """One carrying-out of one Plan. Held by a lease with a fencing number; every write names its fence."""
 
@@ -122,6 +108,10 @@ class Run(models.Model):
     now = models.JSONField(default=list)
     holding_since = models.DateTimeField(null=True)
     undo_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="undos")
+    #: the run whose plan, as it was read and approved, says that this one follows (or that it is undone by itself)
+    covered_by = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="covers")
+    #: while it waits for approval: when nobody needs to answer any more
+    waiting_until = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-requested_at"]
@@ -134,6 +124,7 @@ class Run(models.Model):
             ("approve_plan", "May approve somebody else's plan"),
             ("cancel_run", "May cancel a run"),
             ("stop_writes", "May stop all writes to a cluster"),
+            ("break_glass", "May run without the second person, to be reviewed afterwards"),
         ]
         indexes = [
             models.Index(
@@ -143,7 +134,12 @@ class Run(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[s.value for s in RunState]), name="deployments_run_state"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["plan"],
+                condition=models.Q(state=RunState.WAITING_FOR_APPROVAL.value),
+                name="deployments_run_waits_once",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -224,6 +220,89 @@ class LogLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.number}"
+
+
+class Approval(models.Model):
+    """A second person's word on one run of one plan: a yes that lapses, or a no that ends it.
+
+    It is of the plan's hash, counts for this run alone, and once per person. Rows are never taken away: ``lapsed_at``
+    says when a yes stopped counting (expired, given anew, the run went back to waiting).
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="approvals")
+    plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="approvals")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
+    granted = models.BooleanField()
+    reason = models.TextField()
+    at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    lapsed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["at", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "by"], condition=models.Q(lapsed_at=None), name="deployments_approval_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan_id[:8]} {'granted' if self.granted else 'denied'}"
+
+
+class Review(models.Model):
+    """Somebody broke the glass: a run without its second person. Red until another person has read diff and log.
+
+    One per cluster may be open; while it is, nobody breaks the glass again.
+    """
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="review")
+    cluster = models.CharField(max_length=63)
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    opened_at = models.DateTimeField()
+    reason = models.TextField()
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    closed_at = models.DateTimeField(null=True)
+    #: what the second person found in diff and log
+    finding = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster"], condition=models.Q(closed_at=None), name="deployments_review_one_open"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(closed_by=None) | ~models.Q(closed_by=models.F("opened_by")),
+                name="deployments_review_by_another",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(closed_by=None, closed_at=None)
+                | models.Q(closed_by__isnull=False, closed_at__isnull=False),
+                name="deployments_review_closed_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {'closed' if self.closed_at else 'open'}"
+
+
+class ClusterPolicy(models.Model):
+    """A policy (:mod:`deployments.policy`) that whoever is above brought for a cluster, under a name of theirs."""
+
+    cluster = models.CharField(max_length=63)
+    source = models.CharField(max_length=100)
+    document = models.JSONField()
+    hash = models.CharField(max_length=64)
+    loaded_at = models.DateTimeField()
+    loaded_by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["source"]
+        constraints = [models.UniqueConstraint(fields=["cluster", "source"], name="deployments_policy_once")]
+
+    def __str__(self) -> str:
+        return f"{self.cluster} {self.source}"
 
 
 class WriteStop(models.Model):

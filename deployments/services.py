@@ -7,8 +7,9 @@ engine when the run begins. Opens no connection to a cluster.
 from __future__ import annotations
 
 import hashlib
+import random
+import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -18,18 +19,20 @@ from django.db.models import Max
 from common.clock import now
 from common.models import audit
 from common.publish import publish
-from deployments import gates, messages
+from deployments import approvals, gates, limits, messages, reviews, unclaimed
 from deployments.catalogue import registry, undoing
-from deployments.errors import NotAllowed, TargetBusy, Unfit
-from deployments.models import Lock, LogLine, Plan, PlanRequest, Run, Step, WriteStop, new_ulid
-from deployments.states import FINAL, RequestState, RunState, StepState
+from deployments.errors import NotAllowed, TargetBusy, Unconfirmed, Unfit
+from deployments.models import Plan, PlanRequest, Run, Step, new_ulid
+from deployments.states import ACTIVE, FINAL, RequestState, RunState, StepState
+from deployments.stops import allow_writes, stop_writes
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: when the message is lost, the sweep finds the run after this
-_UNTOLD = timedelta(seconds=2)
-_TRIES = 5
+__all__ = ["allow_writes", "break_glass", "cancel_run", "request_plan", "start_run", "stop_writes"]
+
+#: of so many runs that start in one moment the last takes its number after this many tries
+_TRIES = 80
 
 
 def request_plan(
@@ -79,29 +82,53 @@ def request_plan(
     return request
 
 
-def start_run(user: User, plan_hash: str, idempotency_key: str, context: str = "") -> Run:
-    """Accept a plan for execution. The same key is the same run; a second click on a running plan shows its run.
+def start_run(
+    user: User,
+    plan_hash: str,
+    idempotency_key: str,
+    context: str = "",
+    *,
+    confirm: str = "",
+    covered_by: Run | None = None,
+) -> Run:
+    """Accept a plan for execution, or for approval where the policy asks a second person. The same key is the same run;
+    a second click on a plan at work, or waiting, shows its run. ``confirm`` is what tier 3 wants typed.
 
-    :raises NotAllowed: no right for this tier. :raises Unfit: unknown plan, unmet preconditions, moved targets.
+    ``covered_by`` is the run whose plan announced this one: it was read and approved with that plan, so nobody is asked
+    again. Only the engine says so, never a page.
+
+    :raises NotAllowed: no right for this tier. :raises Unfit: unknown plan, unmet preconditions, moved targets, denied.
+    :raises Unconfirmed: not typed. :raises TooOften: a rate limit.
     :raises TargetBusy: another run holds one of the targets; it is in ``.run``.
     """
-    plan = Plan.objects.filter(pk=plan_hash).first()
-    if plan is None:
-        raise Unfit("There is no such plan. Make a new one.")
-    _require(user, f"deployments.run_tier{plan.tier}", f"run tier {plan.tier} plans")
     key = _key(user, "run", idempotency_key)
-    for _ in range(_TRIES):
-        existing = _already(plan, key)
-        if existing is not None:
-            return existing
-        _fits(plan)
-        try:
-            with transaction.atomic():
-                return _insert(user, plan, key, context)
-        except IntegrityError:
-            # somebody took the key, the number or a lock in this moment: look again
-            continue
-    raise Unfit("Too many people start runs at this moment; try again.")
+    return _start(user, _plan(plan_hash), key, context, confirm, covered_by=covered_by)
+
+
+def break_glass(
+    user: User, plan_hash: str, idempotency_key: str, context: str = "", *, confirm: str, reason: str, password: str
+) -> Run:
+    """Run a plan now without its second person, through a freeze too. Opens a review that stays red until another
+    person has read diff and log. A run of this plan that waits, for approval or in a freeze, is taken as it is.
+
+    :raises Unconfirmed: the password or what is to be typed does not match. :raises Unfit: also when no second person
+    is needed, or a review is open. Else like :func:`start_run`.
+    """
+    plan = _plan(plan_hash)
+    _require(user, reviews.BREAK, "break the glass")
+    _require(user, f"deployments.run_tier{plan.tier}", f"run tier {plan.tier} plans")
+    reason = " ".join(reason.split())[:1000]
+    if len(reason) < 10:
+        raise Unfit("Say what is so urgent, in a sentence: a second person reviews it.")
+    _confirmed(plan, confirm)
+    key = _key(user, "glass", idempotency_key)
+    done = Run.objects.filter(idempotency_key=key, plan=plan).first()
+    if done is not None:
+        return done
+    reviews.require_password(user, password)
+    if not approvals.needed(plan) and gates.freeze_of(plan.cluster, plan.tier, now()) is None:
+        raise Unfit("Nobody needs to approve this plan and nothing is frozen: run it.")
+    return _taken_over(user, plan, reason) or _start(user, plan, key, context, confirm, glass=reason)
 
 
 def cancel_run(user: User, run: Run) -> Run:
@@ -116,44 +143,14 @@ def cancel_run(user: User, run: Run) -> Run:
             raise Unfit(f"Too late: run {held.number} is {held.state.replace('_', ' ')}.")
         if held.cancel_requested_at is None:
             held.cancel_requested_at, held.cancel_requested_by = now(), user
-            held.line_count += 1
-            LogLine.objects.create(
-                run=held,
-                number=held.line_count,
-                at=held.cancel_requested_at,
-                step_index=held.current_step if held.started_at else -1,
-                level="warn",
-                text=f"{user.get_username()} asked to cancel",
-            )
+            unclaimed.say(held, f"{user.get_username()} asked to cancel", level="warn", at=held.cancel_requested_at)
             held.save(update_fields=["cancel_requested_at", "cancel_requested_by", "line_count"])
             audit(actor=user.get_username(), verb="run.cancel", object=f"run:{held.pk}", number=held.number)
         if held.state in (RunState.QUEUED.value, RunState.WAITING_FOR_APPROVAL.value) and held.lease_until is None:
-            _cancel_now(held, user)
-        publish(f"run:{held.pk}", "runs", *filter(None, [held.context]))
+            unclaimed.move(held, RunState.CANCELLED, f"Cancelled by {user.get_username()} before it started.")
+        unclaimed.announce(held)
         messages.wake(messages.ADVANCE, held.pk)
     return held
-
-
-def stop_writes(user: User, reason: str) -> WriteStop:
-    """Stop every effect on this cluster, of queued and running runs as well. :raises NotAllowed:"""
-    _require(user, "deployments.stop_writes", "stop all writes")
-    cluster = settings.PORTAL_CLUSTER
-    with transaction.atomic():
-        stop, made = WriteStop.objects.get_or_create(
-            cluster=cluster, defaults={"by": user, "reason": reason[:500], "at": now()}
-        )
-        if made:
-            audit(actor=user.get_username(), verb="writes.stop", object=f"cluster:{cluster}", reason=reason[:500])
-    return stop
-
-
-def allow_writes(user: User) -> None:
-    """Take the stop away; waiting runs go on. :raises NotAllowed:"""
-    _require(user, "deployments.stop_writes", "allow writes again")
-    cluster = settings.PORTAL_CLUSTER
-    with transaction.atomic():
-        if WriteStop.objects.filter(cluster=cluster).delete()[0]:
-            audit(actor=user.get_username(), verb="writes.allow", object=f"cluster:{cluster}")
 
 
 # -- the parts
@@ -176,6 +173,9 @@ def _already(plan: Plan, key: str) -> Run | None:
         if same.plan_id != plan.pk:
             raise Unfit("This form was already used for another plan. Open the plan again.")
         return same
+    active = plan.runs.filter(state__in=[state.value for state in ACTIVE]).order_by("requested_at").first()
+    if active is not None:
+        return active
     lock = gates.holder_of(plan.document["locks"])
     if lock is None:
         return None
@@ -185,35 +185,119 @@ def _already(plan: Plan, key: str) -> Run | None:
     raise TargetBusy(lock.run, f"Run {lock.run.number} works on {name} at this moment; wait for it or cancel it.")
 
 
-def _fits(plan: Plan) -> None:
-    if plan.tier >= 3 or (plan.tier == 2 and settings.PORTAL_PRODUCTION):
-        raise Unfit(f"Tier {plan.tier} plans need a second person's approval.")
-    if plan.moved:
-        raise Unfit(f"The plan no longer fits the cluster: {plan.moved} Make a new plan.")
-    open_ones = gates.unmet(plan)
-    if open_ones:
-        first = open_ones[0]
-        raise Unfit(f"{len(open_ones)} of the preconditions are not met: {first.sentence} ({first.evidence}).")
+def _plan(plan_hash: str) -> Plan:
+    plan = Plan.objects.filter(pk=plan_hash).first()
+    if plan is None:
+        raise Unfit("There is no such plan. Make a new one.")
+    return plan
 
 
-def _insert(user: User, plan: Plan, key: str, context: str) -> Run:
-    """Run, steps, locks, first line and audit row: all or nothing. :raises IntegrityError: somebody was faster."""
+def _start(
+    user: User,
+    plan: Plan,
+    key: str,
+    context: str,
+    confirm: str,
+    *,
+    glass: str = "",
+    covered_by: Run | None = None,
+) -> Run:
+    _require(user, f"deployments.run_tier{plan.tier}", f"run tier {plan.tier} plans")
+    for attempt in range(_TRIES):
+        existing = _already(plan, key)
+        if existing is not None:
+            return existing
+        gates.require_fit(plan)
+        if covered_by is None:
+            _confirmed(plan, confirm)
+        if glass:
+            reviews.require_none_open(plan.cluster)
+        else:
+            _not_denied(user, plan)
+        try:
+            with transaction.atomic():
+                return _insert(user, plan, key, context, glass, covered_by)
+        except IntegrityError:
+            # somebody took the key, the number or a lock in this moment: look again
+            time.sleep(random.uniform(0, 0.002) * min(attempt, 10))  # noqa: S311 - no secret, only out of step
+    raise Unfit("Too many people start runs at this moment; try again.")
+
+
+def _confirmed(plan: Plan, typed: str) -> None:
+    wanted = gates.phrase(plan)
+    if wanted and " ".join(typed.split()) != wanted:
+        raise Unconfirmed(f"Type {wanted} to say that you mean this very target.")
+
+
+def _not_denied(user: User, plan: Plan) -> None:
+    denial = approvals.denial_of(user, plan)
+    if denial is not None:
+        raise Unfit(
+            f"{denial.by.get_username()} denied this plan to {user.get_username()} {gates.moment(denial.at)}: "
+            f"{denial.reason} Only another plan can be asked for."
+        )
+
+
+def _taken_over(user: User, plan: Plan, reason: str) -> Run | None:
+    """Break the glass for the run of this plan that waits for approval or in a freeze; None when none does.
+
+    :raises Unfit: a review is open, or it no longer waits. :raises TargetBusy: another run holds a target.
+    """
+    waits = plan.runs.filter(state__in=[RunState.WAITING_FOR_APPROVAL.value, RunState.QUEUED.value])
+    found = waits.values_list("pk", flat=True).first()
+    if found is None:
+        return None
+    with transaction.atomic():
+        run, moment = unclaimed.locked(found), now()
+        if hasattr(run, "review"):
+            return run
+        gates.require_fit(plan)
+        reviews.require_none_open(plan.cluster)
+        try:
+            with transaction.atomic():
+                reviews.opened(run, user, reason, moment)
+        except IntegrityError:
+            reviews.require_none_open(plan.cluster)
+        if run.state == RunState.QUEUED.value and run.lease_until is None:
+            run.wake_at = moment
+            run.save(update_fields=["wake_at", "line_count"])
+            messages.wake(messages.ADVANCE, run.pk)
+        elif run.state != RunState.WAITING_FOR_APPROVAL.value:
+            raise Unfit(f"Run {run.number} of this plan is at work at this moment; open it.")
+        elif not approvals.queue(run, moment):
+            lock = gates.holder_of(plan.document["locks"])
+            raise TargetBusy(lock.run if lock else run, "Another run works on one of the targets at this moment.")
+        unclaimed.announce(run)
+        publish("holds")
+        return run
+
+
+def _insert(user: User, plan: Plan, key: str, context: str, glass: str, covered_by: Run | None) -> Run:
+    """Run, steps, locks, first line and audit row: all or nothing. A run that waits for approval holds no lock.
+
+    :raises IntegrityError: somebody was faster. :raises TooOften: no room.
+    """
     moment = now()
     number = (Run.objects.aggregate(last=Max("number"))["last"] or 0) + 1
+    if covered_by is None:
+        limits.require_room(user, plan, moment)
+    waits = not glass and covered_by is None and approvals.needed(plan)
+    state = RunState.WAITING_FOR_APPROVAL if waits else RunState.QUEUED
     run = Run(
         number=number,
         plan=plan,
         cluster=plan.cluster,
         action=plan.action,
-        state=RunState.QUEUED.value,
+        state=state.value,
         state_changed_at=moment,
         context=context[:80],
         requested_by=user,
         requested_at=moment,
         idempotency_key=key,
-        wake_at=moment + _UNTOLD,
+        covered_by=covered_by,
+        wake_at=None if waits else moment + messages.UNTOLD,
+        waiting_until=approvals.waiting_until(plan.cluster, moment) if waits else None,
         undo_of_id=plan.params["run"] if plan.action == undoing.SLUG else None,
-        line_count=1,
     )
     run.save(force_insert=True)
     steps = [(index, step["spec"], step["target"]) for index, step in enumerate(plan.document["steps"])]
@@ -228,24 +312,18 @@ def _insert(user: User, plan: Plan, key: str, context: str) -> Run:
         )
         for index, spec, target in steps
     )
-    Lock.objects.bulk_create(Lock(target_key=target, run=run, fence=0, at=moment) for target in plan.document["locks"])
-    said = f"Accepted: plan {plan.pk[:8]}, asked for by {user.get_username()}; waiting for a worker"
-    LogLine.objects.create(run=run, number=1, at=moment, text=said)
-    audit(actor=user.get_username(), verb="run.start", object=f"run:{run.pk}", number=number, plan=plan.pk)
-    publish(f"run:{run.pk}", "runs", *filter(None, [run.context]))
-    messages.wake(messages.ADVANCE, run.pk)
+    name = user.get_username()
+    what = "a second person" if waits else "a worker"
+    unclaimed.say(run, f"Accepted: plan {plan.pk[:8]}, asked for by {name}; waiting for {what}", at=moment)
+    audit(actor=name, verb="run.ask" if waits else "run.start", object=f"run:{run.pk}", number=number, plan=plan.pk)
+    if glass:
+        reviews.opened(run, user, glass, moment)
+        publish("holds")
+    if waits:
+        run.sentence = approvals.standing(run, moment).sentence
+    else:
+        unclaimed.take_locks(run, moment)
+        messages.wake(messages.ADVANCE, run.pk)
+    run.save(update_fields=["line_count", "sentence"])
+    unclaimed.announce(run)
     return run
-
-
-def _cancel_now(run: Run, user: User) -> None:
-    """Nobody has begun it: the end is certain."""
-    run.state, run.state_changed_at, run.finished_at = RunState.CANCELLED.value, now(), now()
-    run.sentence, run.wake_at = f"Cancelled by {user.get_username()} before it started.", None
-    run.line_count += 1
-    run.save()
-    run.locks.all().delete()
-    run.steps.update(state=StepState.SKIPPED.value)
-    LogLine.objects.create(
-        run=run, number=run.line_count, at=run.finished_at, level="warn", text=f"cancelled: {run.sentence}"
-    )
-    audit(actor="phaseboard", verb="run.cancelled", object=f"run:{run.pk}", number=run.number, sentence=run.sentence)

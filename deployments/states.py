@@ -30,7 +30,10 @@ _BROKEN = {RunState.FAILED, RunState.ERRORED, RunState.OUTCOME_UNKNOWN, RunState
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.WAITING_FOR_APPROVAL: frozenset({RunState.QUEUED, RunState.CANCELLED, RunState.REFUSED}),
-    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.REFUSED, RunState.ERRORED}),
+    # back to waiting: what was approved expired before it began
+    RunState.QUEUED: frozenset(
+        {RunState.RUNNING, RunState.CANCELLED, RunState.REFUSED, RunState.ERRORED, RunState.WAITING_FOR_APPROVAL}
+    ),
     RunState.RUNNING: frozenset({RunState.VERIFYING, *_BROKEN}),
     RunState.VERIFYING: frozenset({RunState.SUCCEEDED, *_BROKEN}),
     RunState.SUCCEEDED: frozenset({RunState.UNDONE}),

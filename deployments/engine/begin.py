@@ -9,33 +9,74 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.clock import now
+from deployments import approvals, gates
 from deployments.catalogue.action import CannotPlan
 from deployments.engine import effects, planning, verify
 from deployments.engine.fault import point
 from deployments.engine.journal import Journal
-from deployments.engine.turn import GO_ON, Pause, Turn
-from deployments.models import Run
-from deployments.states import RunState
+from deployments.engine.turn import END, GO_ON, Pause, Turn
+from deployments.models import Review, Run
+from deployments.states import RunState, StepState
 from integrations.errors import SourceError
 from monitoring.snapshot import Missing
 
 #: how long the cluster may be silent before the run is refused
 _PATIENCE = timedelta(seconds=60)
+#: seconds until a freeze is looked at again, which a new policy may have taken away
+_LOOK_AGAIN = 15.0
 
 
 def start(journal: Journal) -> Pause:
-    """From *queued* to *running*, with a line in the log, before anything slow."""
+    """From *queued* to *running*, with a line in the log, before anything slow. A run that is held stays queued; one
+    whose approval no longer stands goes back to wait for it."""
+    run = journal.read()
+    held = gates.hold_of(run, now())
+    if held is not None:
+        return wait(journal, held)
+    denied = _requester(run)
+    lacking = denied or approvals.lacking(run, now())
+    if lacking:
+        return _back(journal, lacking, for_good=bool(denied))
     with journal.write() as entry:
-        run = entry.run
-        run.started_at = entry.at
+        waited = (entry.at - entry.run.state_changed_at).total_seconds() * 1000
+        entry.run.started_at = entry.at
         entry.move(RunState.RUNNING, "")
-        waited = (entry.at - run.requested_at).total_seconds() * 1000
-        entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after the click")
+        entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after it was queued")
     return GO_ON
 
 
+def wait(journal: Journal, held: gates.Hold, step: int = -1) -> Pause:
+    """Say once what holds the run, and come back: soon when a person can end it at any time, else when it ends."""
+    if journal.read().sentence != held.sentence:
+        with journal.write() as entry:
+            entry.run.sentence = held.sentence
+            entry.log(held.sentence, step=step, level="warn")
+    ahead = (held.until - now()).total_seconds() if held.until is not None else 0.0
+    return min(max(ahead, 2.0), _LOOK_AGAIN)
+
+
+def _back(journal: Journal, lacking: str, *, for_good: bool) -> Pause:
+    """Nothing was changed and it may not begin: refused, or, where a person can still approve, its targets are freed
+    and it waits for approval again."""
+    with journal.write() as entry:
+        if for_good or Review.objects.filter(run=entry.run).exists():
+            entry.run.steps.filter(state=StepState.PENDING.value).update(state=StepState.SKIPPED.value)
+            entry.move(RunState.REFUSED, f"{lacking} Nothing was changed.")
+            return END
+        approvals.asked_again(entry.run, entry.at, lacking)
+        entry.move(RunState.WAITING_FOR_APPROVAL, lacking)
+        entry.log(f"Back to waiting for approval: {lacking}", level="warn")
+        entry.release()
+    return END
+
+
 def may(run: Run) -> str:
-    """Why the person who asked may not do this any more; empty when they may."""
+    """Why this run may not be carried out any more: the rights of who asked and of who approved, as they are now; empty
+    when it may."""
+    return _requester(run) or approvals.lacking(run, now())
+
+
+def _requester(run: Run) -> str:
     user = run.requested_by
     if not user.is_active:
         return f"{user.get_username()} is disabled."

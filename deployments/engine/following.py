@@ -91,7 +91,9 @@ def _start(row: FollowUp) -> None:
         _give_up(row, request.sentence if request is not None else "No plan could be asked for.")
         return
     try:
-        run = services.start_run(row.run.requested_by, request.plan_id, f"follow:{row.pk}", row.run.context)
+        run = services.start_run(
+            row.run.requested_by, request.plan_id, f"follow:{row.pk}", row.run.context, covered_by=row.run
+        )
     except Refusal as refused:
         _give_up(row, str(refused))
         return

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.clock import now
+from deployments import gates
 from deployments.catalogue import conditions
 from deployments.catalogue.action import Call, Condition
 from deployments.catalogue.seen import Outlook, Seen
-from deployments.engine import calls, effects
+from deployments.engine import begin, calls, effects
 from deployments.engine.fault import point
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
-from deployments.models import Step, WriteStop
+from deployments.models import Step
 from deployments.states import RunState, StepState
 from integrations.errors import SourceError
 from monitoring.snapshot import Missing
@@ -41,16 +42,16 @@ def look(turn: Turn) -> Pause:
 
 
 def _stopped(turn: Turn) -> Pause:
-    """The stop switch: no effect is made while it is on; a run waits, its step's time does not run."""
-    stop = WriteStop.objects.filter(cluster=turn.run.cluster).select_related("by").first()
-    if stop is None:
-        return GO_ON
-    sentence = f"Waiting: {stop.by.get_username()} stopped all writes to {turn.run.cluster}: {stop.reason}"
-    if turn.run.sentence != sentence:
-        with turn.journal.write() as entry:
-            entry.run.sentence = sentence
-            entry.log(sentence, step=turn.index, level="warn")
-    return 2.0
+    """What holds the run: no effect is made meanwhile, and its step's time does not run. Before the first effect the
+    people's rights and approvals are asked once more: the hold may have lasted longer than they."""
+    held = gates.hold_of(turn.run, now())
+    if held is not None:
+        return begin.wait(turn.journal, held, turn.index)
+    if not turn.run.steps.filter(intent_at__isnull=False).exists():
+        denied = begin.may(turn.run)
+        if denied:
+            return turn.end(RunState.REFUSED, denied, StepState.FAILED)
+    return GO_ON
 
 
 def _begin(turn: Turn) -> Step:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from common.clock import now
-from deployments import messages
+from deployments import approvals, messages
 from deployments.engine import following
 from deployments.models import PlanRequest, Run
 from deployments.states import LIVE, RequestState
@@ -29,8 +29,10 @@ def due() -> list[str]:
 
 
 def sweep() -> list[str]:
-    """Everything due: waits, expired leases, plan requests nobody works on. Returns the ids that were woken."""
+    """Everything due: waits, expired leases, plan requests nobody works on. Returns the ids that were woken; runs that
+    wait for approval are looked at first."""
     moment = now()
+    approvals.sweep()
     found = due()
     orphans = Run.objects.filter(state__in=LIVE).filter(Q(lease_until__lt=moment) | Q(lease_until=None, wake_at=None))
     for run_id in orphans.values_list("pk", flat=True):

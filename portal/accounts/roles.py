@@ -42,6 +42,7 @@ PERMISSIONS: dict[Role, tuple[str, ...]] = {
         "deployments.approve_plan",
         "deployments.run_tier3",
         "deployments.stop_writes",
+        "deployments.break_glass",
         "checklists.manage_project",
     ),
 }
