@@ -13,6 +13,7 @@ from django.db import transaction
 
 from common.clock import now
 from common.models import AuditEvent, audit
+from common.publish import publish
 from deployments import gates, unclaimed
 from deployments.errors import NotAllowed, Unconfirmed, Unfit
 from deployments.models import Review, Run
@@ -131,4 +132,4 @@ def _close(user: User, review: Review, finding: str, *, read_diff: bool, read_lo
         via=via,
     )
     unclaimed.announce(review.run)
-    unclaimed.publish("holds")
+    publish("holds")

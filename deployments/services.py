@@ -300,18 +300,7 @@ def _insert(user: User, plan: Plan, key: str, context: str, glass: str, covered_
         undo_of_id=plan.params["run"] if plan.action == undoing.SLUG else None,
     )
     run.save(force_insert=True)
-    steps = [(index, step["spec"], step["target"]) for index, step in enumerate(plan.document["steps"])]
-    Step.objects.bulk_create(
-        Step(
-            run=run,
-            index=index,
-            verb=spec["verb"],
-            title=spec["title"],
-            target_key=target,
-            state=StepState.PENDING.value,
-        )
-        for index, spec, target in steps
-    )
+    _steps_of(run)
     name = user.get_username()
     what = "a second person" if waits else "a worker"
     unclaimed.say(run, f"Accepted: plan {plan.pk[:8]}, asked for by {name}; waiting for {what}", at=moment)
@@ -327,3 +316,18 @@ def _insert(user: User, plan: Plan, key: str, context: str, glass: str, covered_
     run.save(update_fields=["line_count", "sentence"])
     unclaimed.announce(run)
     return run
+
+
+def _steps_of(run: Run) -> None:
+    steps = enumerate(run.plan.document["steps"])
+    Step.objects.bulk_create(
+        Step(
+            run=run,
+            index=index,
+            verb=step["spec"]["verb"],
+            title=step["spec"]["title"],
+            target_key=step["target"],
+            state=StepState.PENDING.value,
+        )
+        for index, step in steps
+    )

@@ -258,7 +258,7 @@ def test_whatever_people_do_nothing_begins_that_may_not(turned: None) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     begun.clear()
     # no shrinking: a step costs ten milliseconds, and the first failure is short enough to read
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Approvals,
         settings=settings(
             max_examples=30,

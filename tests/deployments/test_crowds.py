@@ -13,7 +13,7 @@ from django.db import connection
 
 from common.models import AuditEvent, broken_links
 from deployments.approvals import approve, deny
-from deployments.errors import Refusal
+from deployments.errors import Refusal, TargetBusy
 from deployments.models import Approval, Lock, Plan, Review, Run
 from deployments.services import break_glass, cancel_run, start_run
 from deployments.states import RunState
@@ -69,7 +69,7 @@ def test_fifty_people_and_plans_for_one_target_start_one_run(cluster: FakeCluste
     found = together(*(lambda n=n: start_run(users[n], plans[n % len(plans)].pk, f"click {n}") for n in range(50)))
     assert broke(found) == []
     run = Run.objects.get()
-    shown = Counter(each.run.pk if isinstance(each, Refusal) else each.pk for each in found)
+    shown = Counter(each.run.pk if isinstance(each, TargetBusy) else each.pk for each in found)
     assert shown == {run.pk: 50}
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from common.models import AuditEvent
 from deployments import approvals
+from deployments.engine.cluster import Write
 from deployments.errors import NotAllowed, TooOften, Unfit
 from deployments.models import Lock, Plan, Run, WriteStop
 from deployments.services import cancel_run, start_run
@@ -61,7 +62,11 @@ def test_a_queued_run_is_held_and_goes_on_when_writes_are_allowed(run: Run, clus
 
 def test_a_run_between_two_effects_is_held_as_well(run: Run, cluster: FakeCluster) -> None:
     ada = admin()
-    cluster.after_write = lambda write: stop_writes(ada, "enough") and None
+
+    def press(write: Write) -> None:
+        stop_writes(ada, "enough")
+
+    cluster.after_write = press
     run = carry_on(run, cluster, until=lambda r: r.sentence.startswith("Waiting: ada stopped"))
     assert len(cluster.ledger) == 1 and run.state == RunState.RUNNING
     cluster.after_write = lambda write: None
@@ -123,7 +128,10 @@ def test_a_freeze_of_other_tiers_holds_nothing(run: Run, clock: Clock) -> None:
 
 
 def test_a_run_that_has_changed_something_goes_on_in_a_freeze(run: Run, cluster: FakeCluster, clock: Clock) -> None:
-    cluster.after_write = lambda write: freeze_for(clock, hours=2) and None
+    def begin_freeze(write: Write) -> None:
+        freeze_for(clock, hours=2)
+
+    cluster.after_write = begin_freeze
     assert carry_on(run, cluster).state == RunState.SUCCEEDED
     assert len(cluster.ledger) == 3
 
