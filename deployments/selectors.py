@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from deployments import gates
-from deployments.catalogue.action import Blast, Precondition
+from deployments.catalogue.action import Blast, FollowUp, Precondition
 from deployments.engine import document as documents
 from deployments.engine.document import PlannedStep
 from deployments.models import Plan, Run
@@ -80,6 +82,9 @@ class PlanView:
     moved: str
     managed_by: str
     git_way: str
+    git_patch: str
+    confirm: str
+    follow_up: FollowUp | None
     steps: tuple[PlanStep, ...]
     preconditions: tuple[Precondition, ...]
     checks: tuple[VerificationCheck, ...]
@@ -140,6 +145,9 @@ def plan_view(plan: Plan) -> PlanView:
         moved=plan.moved,
         managed_by=document.managed_by,
         git_way=document.git_way,
+        git_patch=document.git_patch,
+        confirm=document.confirm,
+        follow_up=document.follow_up,
         steps=tuple(_plan_step(number, step) for number, step in enumerate(document.steps, 1)),
         preconditions=tuple(gates.preconditions(plan)),
         checks=tuple(VerificationCheck(c.title, c.type, c.params) for c in document.verification.checks),
@@ -195,6 +203,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         },
         "undo": view.undo,
         "managed_by": view.managed_by,
+        "blast": {name: value for name, value in msgspec.to_builtins(view.blast).items() if value},
+        "git_way": view.git_way,
+        "git_patch": view.git_patch,
+        "confirm": view.confirm,
+        "follow_up": msgspec.to_builtins(view.follow_up),
         "rights": list(view.rights),
         "identity": view.identity,
     }
@@ -222,6 +235,8 @@ def _plan_lines(view: PlanView) -> Iterable[str]:
     yield f"{view.title}  {view.short}  tier {view.tier}, {view.tier_word}"
     if view.managed_by:
         yield f"  {view.managed_by}"
+    if view.git_way:
+        yield f"  {view.git_way}{' (The patch: --json, git_patch.)' if view.git_patch else ''}"
     for p in view.preconditions:
         yield f"  {'met  ' if p.met else 'UNMET'} {p.sentence}  ({p.evidence})"
     for step in view.steps:
@@ -232,6 +247,10 @@ def _plan_lines(view: PlanView) -> Iterable[str]:
             yield f"       refused in the dry run: {step.refused}"
     titles = ", ".join(c.title for c in view.checks)
     yield f"  Verified by: {titles}, for {view.hold_seconds} s" if titles else "  Verified by the steps themselves"
+    if view.follow_up is not None:
+        yield f"  Then: {view.follow_up.sentence}"
+    if view.blast.sentence:
+        yield f"  Touches: {view.blast.sentence}"
     yield f"  Undo: {view.undo}"
 
 

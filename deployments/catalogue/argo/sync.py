@@ -135,7 +135,7 @@ def sync_step(
 
 
 def _title(app: Application, pruned: list[AppResource]) -> str:
-    return f"Sync {app.metadata.name}, {f'prune {len(pruned)} objects' if pruned else 'prune off'}"
+    return f"Sync {app.metadata.name}, {f'prune {targets.counted(len(pruned))}' if pruned else 'prune off'}"
 
 
 def _common(snapshot: Snapshot, app: Application) -> tuple[Precondition, ...]:
@@ -193,10 +193,10 @@ def draft_selected(snapshot: Snapshot, params: SelectedParams) -> PlanDraft:
             Precondition(
                 "Git has everything that is selected",
                 not pruned,
-                f"Git no longer has {reading.some(pruned)}" if pruned else f"{len(chosen)} objects",
+                f"Git no longer has {reading.some(pruned)}" if pruned else targets.counted(len(chosen)),
             ),
         ),
-        steps=(sync_step(app, chosen, f"Sync {len(chosen)} objects of {app.metadata.name}, prune off"),),
+        steps=(sync_step(app, chosen, f"Sync {targets.counted(len(chosen))} of {app.metadata.name}, prune off"),),
         verification=Verification(
             tuple(
                 CheckSpec(

@@ -95,6 +95,11 @@ def label(resource: AppResource) -> str:
     return f"{resource.kind} {resource.name}"
 
 
+def counted(number: int) -> str:
+    """``1 object``, ``2 objects``."""
+    return f"{number} object{'' if number == 1 else 's'}"
+
+
 def ordered(resources: Iterable[AppResource]) -> list[AppResource]:
     """In a fixed order: it is part of the plan's hash."""
     return sorted(resources, key=lambda r: (r.group, r.kind, r.namespace, r.name))
@@ -180,6 +185,8 @@ def managed_by(app: Application, apps: list[Application], *, asks: bool = True) 
     if name:
         above = f" Its parent {name} has selfHeal {'on' if parent and reading.heals(parent) else 'off'}."
     if not asks:
+        by = ownership.reverted_by(app, apps)
+        above = f"{above} A live change of its spec will be reverted by {by}." if by else above
         return f"{app.metadata.name} is itself an Application of Argo CD.{above or ' No other one manages it.'}"
     return (
         f"Managed by Argo CD app {app.metadata.name}, selfHeal {'on' if reading.heals(app) else 'off'}. This plan asks "

@@ -10,6 +10,7 @@ from deployments.catalogue import registry
 from deployments.catalogue.action import CannotPlan
 from deployments.catalogue.argo import calls, credentials, values
 from tests.deployments.argo.world import (
+    NOW,
     PASSWORD,
     RUNNING,
     STACK,
@@ -169,3 +170,33 @@ def test_a_draft_of_its_own_parameters_is_the_same() -> None:
     edits = 'grafana.a="x,y", grafana.b={"c": [1, "d"]}, grafana.persistence-'
     first = planned(SLUG, seen(stack(), above()), values=edits)
     assert planned(SLUG, seen(stack(), above()), **first.params) == first
+
+
+def test_the_commands_print_the_way_through_git_and_what_follows(transactional_db: None) -> None:
+    """A person at a terminal reads the same as one at the page."""
+    from deployments import selectors
+    from deployments.engine.document import Document, dump
+    from deployments.models import Plan
+
+    draft = planned(SLUG, seen(stack(), above()), values="grafana.enabled=false")
+    pause = planned("pause-auto-sync", seen(alone()))
+    document = Document(
+        steps=(),
+        targets={},
+        locks=(),
+        verification=draft.verification,
+        undo=draft.undo,
+        blast=draft.blast,
+        git_way=draft.git_way,
+        git_patch=draft.git_patch,
+        follow_up=pause.follow_up,
+    )
+    plan = Plan.objects.create(
+        hash="0" * 64, cluster="demo", action=SLUG, title="Set Helm values", tier=2, params={}, document=dump(document),
+        preconditions=[], rights=[], created_at=NOW,
+    )  # fmt: skip
+    printed, text = selectors.plan_json(plan), selectors.plan_text(plan)
+    assert printed["git_patch"] == draft.git_patch and printed["git_way"] == draft.git_way
+    assert list(printed["blast"]["changed"]) == [f"Application {STACK}"]
+    assert printed["follow_up"]["action"] == "resume-auto-sync"
+    assert draft.git_way in text and "Then: Auto-sync of" in text and "Touches: " in text
