@@ -24,16 +24,18 @@ _NAMES_ONLY = re.compile(
     r"(?:existingsecret|secretname|secretref|passwordkey|userkey|tokenfile|secretkeyref|automount\w*token)",
     re.IGNORECASE,
 )
+#: every repetition is bounded: these run over log lines that somebody else wrote, and must stay linear in their length
 _PATTERNS = (
-    re.compile(r"(?i)\b(authorization\s*[:=]\s*)(?:bearer|basic)?\s*[^\s\"',;]+"),
-    re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?i)\b(authorization\s{0,8}[:=]\s{0,8})(?:(?:bearer|basic)\s{0,8})?[^\s\"',;]+"),
+    re.compile(r"(?i)\b(bearer\s{1,8})[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(
-        r"(?i)([\"']?\b[\w.-]*(?:password|passwd|secret|token|api[-_]?key)[\w.-]*[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;}]+)"
+        r"(?i)((?:password|passwd|secret|token|api[-_]?key)[\w.-]{0,64}[\"']?\s{0,8}[:=]\s{0,8})"
+        r"(?:\"[^\"]*\"|'[^']*'|[^\s\"',;}]+)"
     ),
-    re.compile(r"()\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
-    re.compile(r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(r"()\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
+    re.compile(r"()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"()\bAKIA[0-9A-Z]{16}\b"),
-    re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+(?=@)"),
+    re.compile(r"(\b\w{1,32}://)[^\s/@:]{1,256}:[^\s/@]{1,1024}(?=@)"),
 )
 
 
