@@ -39,9 +39,9 @@ _PATTERNS = (
 )
 
 
-def visible(text: str, limit: int = _LIMIT) -> str:
+def visible(text: str, limit: int = _LIMIT, already_cut: int = 0) -> str:
     """The text with control, bidi and zero-width characters made visible, cut (and saying so) at ``limit``."""
-    cut = len(text) - limit
+    cut = len(text) - limit + max(0, already_cut)
     shown = _CONTROL.sub(_picture, text[:limit])
     return f"{shown}… {cut} more characters cut" if cut > 0 else shown
 
@@ -55,10 +55,10 @@ def _picture(match: re.Match[str]) -> str:
 
 def redact(text: str, limit: int = _LIMIT) -> str:
     """:func:`visible`, and credentials replaced by ``••••``."""
-    text = text[: limit * 4]
+    shown = text[: limit * 4]
     for pattern in _PATTERNS:
-        text = pattern.sub(lambda match: f"{match.group(1)}{MASK}", text)
-    return visible(text, limit)
+        shown = pattern.sub(lambda match: f"{match.group(1)}{MASK}", shown)
+    return visible(shown, limit, len(text) - limit * 4)
 
 
 def is_sensitive_key(key: str) -> bool:

@@ -242,8 +242,8 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
     Shape: ``{taken_at, cluster?, objects: {resource_key: [raw objects]}, errors: {resource_key: sentence},
     queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}},
     links: {"ns/service:port/path": {status, error}},
-    raws: {"resource_key ns/name": object or null}, logs: {"ns/pod/container[ previous]": [lines]},
-    version: "v1.30.10"}``.
+    raws: {"resource_key ns/name": object or null}, logs: {"ns/pod/container[ previous]": [lines] or {status, error}},
+    access: {"user verb resource": {allowed, reason}}, version: "v1.30.10"}``.
     Objects are decoded exactly as the reader does.
     """
     taken_at: datetime = case["taken_at"]
@@ -271,7 +271,11 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
     for where, lines in (case.get("logs") or {}).items():
         name, _, flag = where.partition(" ")
         namespace, pod, container = name.split("/")
-        replies[Logs(namespace, pod, container, previous=flag == "previous")] = Reply(body=lines, at=taken_at)
+        reply = {"body": lines} if isinstance(lines, list) else {"status": 0, **lines}
+        replies[Logs(namespace, pod, container, previous=flag == "previous")] = _reply(reply, taken_at)
+    for question, body in (case.get("access") or {}).items():
+        user, verb, resource = question.split(" ")
+        replies[Access(user, verb, resource)] = Reply(body=body, at=taken_at)
     if "version" in case:
         replies[ServerVersion()] = Reply(body={"gitVersion": case["version"]}, at=taken_at)
     return Snapshot(cluster=case.get("cluster", "demo"), taken_at=taken_at, listings=listings, replies=replies)

@@ -53,8 +53,10 @@ class Finding(msgspec.Struct, frozen=True):
     """A failure signature that matched.
 
     ``id`` is the signature's (``G2``, ``A2``); ``cause`` a stable slug; ``evidence`` lines quote what was read;
-    ``confidence`` is between 0 and 1; ``remedies`` are slugs of catalogue actions, best first; ``consequences`` and
-    ``ruled_out`` are sentences; ``at`` is when the cause happened (ISO 8601, UTC), empty if nobody knows.
+    ``confidence`` is between 0 and 1: how sure it is that this is *why*, not that it is so. ``remedies`` are slugs of
+    catalogue actions, best first; ``parameters`` holds what of their parameters the finding knows, by slug.
+    ``consequences`` and ``ruled_out`` are sentences; ``reference`` is a public page or issue about it; ``at`` is when
+    the cause happened (ISO 8601, UTC), empty if nobody knows.
     """
 
     id: str
@@ -68,3 +70,4 @@ class Finding(msgspec.Struct, frozen=True):
     ruled_out: tuple[str, ...] = ()
     reference: str = ""
     at: str = ""
+    parameters: dict[str, dict[str, str]] = {}

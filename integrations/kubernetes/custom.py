@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from integrations.kubernetes.parts import KubeObject, Part
+from integrations.kubernetes.parts import Condition, KubeObject, Part
 
 
 class HelmSource(Part, frozen=True):
@@ -184,6 +184,7 @@ class OperatorSpec(Part, frozen=True):
     """Prometheus and Alertmanager custom resources: what the report's claims are about."""
 
     replicas: int | None = None
+    paused: bool = False
     version: str = ""
     retention: str = ""
     scrape_interval: str = ""
@@ -196,5 +197,11 @@ class OperatorSpec(Part, frozen=True):
     alertmanager_config_selector: Any = None
 
 
+class OperatorStatus(Part, frozen=True):
+    #: Reconciled and Available, since operator 0.57
+    conditions: list[Condition] = []
+
+
 class OperatorObject(KubeObject, frozen=True):
     spec: OperatorSpec = OperatorSpec()
+    status: OperatorStatus = OperatorStatus()

@@ -67,6 +67,7 @@ RESOURCES: dict[str, Resource] = {
         Resource("networking.k8s.io", ("v1",), "networkpolicies", "NetworkPolicy"),
         Resource("networking.k8s.io", ("v1",), "ingresses", "Ingress"),
         Resource("discovery.k8s.io", ("v1", "v1beta1"), "endpointslices", "EndpointSlice"),
+        Resource("networking.k8s.io", ("v1",), "networkpolicies", "NetworkPolicy"),
         Resource("storage.k8s.io", ("v1",), "storageclasses", "StorageClass", namespaced=False),
         Resource(_RBAC, ("v1",), "roles", "Role"),
         Resource(_RBAC, ("v1",), "rolebindings", "RoleBinding"),

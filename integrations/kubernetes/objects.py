@@ -89,7 +89,14 @@ class EnvVar(Part, frozen=True):
     value: str = ""
 
 
+class ProbeTarget(Part, frozen=True):
+    path: str = ""
+    port: int | str = 0
+
+
 class Probe(Part, frozen=True):
+    http_get: ProbeTarget | None = None
+    tcp_socket: ProbeTarget | None = None
     initial_delay_seconds: int = 0
     period_seconds: int = 10
     timeout_seconds: int = 1
@@ -183,6 +190,8 @@ class WorkloadSpec(Part, frozen=True):
     strategy: Strategy = Strategy()
     #: a StatefulSet's or DaemonSet's
     update_strategy: Strategy = Strategy()
+    #: a StatefulSet's: what its claims are made of, by name
+    volume_claim_templates: list[KubeObject] = []
 
 
 class WorkloadStatus(Part, frozen=True):
@@ -305,6 +314,16 @@ class ConfigMap(KubeObject, frozen=True):
     data: dict[str, str] = {}
 
 
+class NetworkPolicySpec(Part, frozen=True):
+    pod_selector: LabelSelector = LabelSelector()
+    #: ``Ingress``, ``Egress``: which way it limits
+    policy_types: list[str] = []
+
+
+class NetworkPolicy(KubeObject, frozen=True):
+    spec: NetworkPolicySpec = NetworkPolicySpec()
+
+
 class Event(KubeObject, frozen=True):
     involved_object: ObjectReference = ObjectReference()
     reason: str = ""
@@ -331,6 +350,7 @@ TYPES: dict[str, type[KubeObject]] = {
     "storageclasses.storage.k8s.io": StorageClass,
     "configmaps": ConfigMap,
     "events": Event,
+    "networkpolicies.networking.k8s.io": NetworkPolicy,
     "jobs.batch": Job,
     "cronjobs.batch": CronJob,
     "poddisruptionbudgets.policy": Budget,

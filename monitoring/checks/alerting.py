@@ -49,7 +49,7 @@ def _evaluate(snapshot: Snapshot, params: AlertRoute, _: datetime) -> Verdict:
         return unknown("bad_config", sentence, "not readable")
     real = config.real
     reached = [(route.receiver, path) for route, path in config.root.reached()]
-    hits = [(name, path) for name, path in reached if name in real and not _heartbeat(path)]
+    hits = [(name, path) for name, path in reached if name in real and not is_heartbeat(path)]
     hits = [hit for hit in hits if not params.receiver or hit[0] == params.receiver]
     default = config.root.receiver
     facts = {"default": clean(default, 80), "real": sorted(clean(name, 80) for name in real)[:10]}
@@ -83,7 +83,8 @@ def _nobody(config: Config, params: AlertRoute, facts: dict[str, Any]) -> Verdic
     return failing("nobody_notified", sentence, f"receiver {shown}", facts=facts)
 
 
-def _heartbeat(path: Iterable[Matcher]) -> bool:
+def is_heartbeat(path: Iterable[Matcher]) -> bool:
+    """Whether these matchers take only alerts that are sent while all is well."""
     return any(
         (matcher.label == "alertname" and matcher.op in {"=", "=~"} and matcher.value in _HEARTBEAT)
         or matcher.label == TEST_LABEL

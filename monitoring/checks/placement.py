@@ -60,7 +60,7 @@ def _evaluate(snapshot: Snapshot, params: Placement, _: datetime) -> Verdict:
             f"{names}: it must not be there. Exclude the node in its affinity, then delete the pod so that it moves."
         )
         return failing("misplaced", sentence, names, **more)
-    loose = [item.metadata.name for item in items if _may_land(item.spec.template.spec, params.avoid, nodes)]
+    loose = [item.metadata.name for item in items if may_land(item.spec.template.spec, params.avoid, nodes)]
     if loose:
         sentence = (
             f"{listing(loose)} may land on {avoid} at the next restart: no affinity, node selector or taint holds it "
@@ -76,7 +76,7 @@ def _rule(items: Sequence[Workload], avoid: Sequence[str]) -> str:
     return f"Affinity NotIn [{', '.join(avoid)}] holds" if by_affinity else f"A rule holds them off {listing(avoid)}"
 
 
-def _may_land(spec: PodSpec, avoid: Sequence[str], nodes: Mapping[str, Node]) -> bool:
+def may_land(spec: PodSpec, avoid: Sequence[str], nodes: Mapping[str, Node]) -> bool:
     return any(not excluded(spec, name, nodes.get(name)) for name in avoid)
 
 

@@ -39,7 +39,7 @@ def listing(names: Iterable[str], most: int = 4) -> str:
 
 def clean(text: str, limit: int = 240) -> str:
     """Cluster-supplied text for a sentence: one line, bounded, redacted."""
-    return redact(" ".join(text.split()), limit)
+    return redact(" ".join(text[:65536].split()), limit)
 
 
 def phrase(text: str, limit: int = 240) -> str:

@@ -1,71 +1,114 @@
 """What a diagnosis looks at, gathered once: a workload with its pods, Services, logs, events, and its Application.
 
 What could not be read is an empty list and a line in ``unread``; a signature that sees nothing finds nothing, so a gap
-never makes a cause.
+never makes a cause. :mod:`monitoring.diagnosis.gathering` fills a scene.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from integrations.kubernetes.custom import Application
-from integrations.kubernetes.objects import ConfigMap, Container, ContainerStatus, Event, Pod, Service, Workload
-from monitoring.checks.argocd import APPLICATIONS
-from monitoring.checks.grafana import GRAFANA
-from monitoring.checks.pods import is_ready, matching, statuses
-from monitoring.checks.services import SLICES, addresses, front, ready_addresses
-from monitoring.checks.text import spelled
-from monitoring.checks.workloads import PLURALS, selected
-from monitoring.diagnosis import values
-from monitoring.snapshot import Access, Logs, Missing, Need, Objects, Snapshot, labels_match
+from integrations.kubernetes.objects import (
+    Claim,
+    ConfigMap,
+    Container,
+    ContainerStatus,
+    Event,
+    Node,
+    Pod,
+    Service,
+    Terminated,
+    Workload,
+)
+from monitoring.checks.services import addresses, front, ready_addresses
+from monitoring.checks.text import clean
+from monitoring.snapshot import Missing, Need, Reply, Snapshot
 
 DATASOURCE_LABEL = "grafana_datasource"
-_KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """One datasource that is marked as default, and where that is written."""
-
-    name: str
-    where: str
+DASHBOARD_LABEL = "grafana_dashboard"
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A container that is not ready, with its log: the previous run first, then this one."""
+    """A container that is not ready, or was not a few minutes ago, with its log: the previous run first, then this."""
 
     pod: Pod
     status: ContainerStatus
     init: bool
     lines: tuple[str, ...]
+    #: the workload it belongs to; its pod's name when nobody knows
+    owner: str = ""
+    #: ready now, and restarted a few minutes ago
+    recovered: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.status.name
 
     @property
     def waiting(self) -> str:
+        """``CrashLoopBackOff``, ``ImagePullBackOff``, …; empty when it does not wait."""
         return self.status.state.waiting.reason if self.status.state.waiting else ""
+
+    @property
+    def message(self) -> str:
+        """What the kubelet says of the waiting."""
+        return self.status.state.waiting.message if self.status.state.waiting else ""
+
+    @property
+    def last(self) -> Terminated | None:
+        """How its last run ended."""
+        return self.status.state.terminated or self.status.last_state.terminated
+
+    @property
+    def crashes(self) -> bool:
+        """It ended by itself, and not well."""
+        ended = self.last
+        return self.waiting == "CrashLoopBackOff" or (ended is not None and ended.exit_code != 0)
+
+    @property
+    def spec(self) -> Container:
+        """Its part of the pod's spec; an empty one when that does not name it."""
+        every = [*self.pod.spec.init_containers, *self.pod.spec.containers]
+        return next((each for each in every if each.name == self.status.name), Container(name=self.status.name))
+
+    @property
+    def image(self) -> str:
+        return self.status.image or self.spec.image or "its image"
 
     def log_has(self, words: Iterable[str]) -> str:
         """The last line that holds one of these, or nothing."""
         wanted = [word.lower() for word in words]
         return next((line for line in reversed(self.lines) if any(word in line.lower() for word in wanted)), "")
 
+    def log_says(self, words: re.Pattern[str]) -> str:
+        """The last line that holds the pattern, or nothing."""
+        return next((line for line in reversed(self.lines) if words.search(line)), "")
+
 
 @dataclass(slots=True)
 class Scene:
-    """See the module. ``kind`` is the subject's: ``grafana``, ``workload``, ``application``, …"""
+    """See the module. ``kind`` is the subject's: ``grafana``, ``workload``, ``application``, ``claims``, …"""
 
     snapshot: Snapshot
-    kind: str
-    namespace: str
-    selector: str
-    name: str
+    subject: Mapping[str, Any]
     now: datetime
+    kind: str = ""
+    namespace: str = ""
+    selector: str = ""
+    name: str = ""
     title: str = ""
     workloads: list[tuple[str, Workload]] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
+    #: pods that ended for good: evicted, or lost with their node
+    failed_pods: list[Pod] = field(default_factory=list)
+    #: pods on their way out
+    leaving: list[Pod] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     config_maps: list[ConfigMap] = field(default_factory=list)
@@ -75,10 +118,69 @@ class Scene:
     unread: list[str] = field(default_factory=list)
     workloads_read: bool = False
 
+    # -- what was read
+
+    def read(self, resource: str, namespace: str = "", labels: str = "") -> list[Any]:
+        """The objects of a resource; none, and a line in ``unread``, when they were not read."""
+        try:
+            return self.snapshot.objects(resource, namespace, labels)
+        except Missing as missing:
+            self.gap(str(missing))
+            return []
+
+    def known(self, resource: str, namespace: str = "") -> bool:
+        """Whether this list was read."""
+        try:
+            self.snapshot.objects(resource, namespace)
+        except Missing:
+            return False
+        return True
+
+    def reply(self, need: Need) -> Reply | None:
+        """The answer to a need; None, and a line in ``unread`` when it was asked, when there is none."""
+        found = self.snapshot.replies.get(need)
+        if found is None:
+            return None
+        if found.status == 0 or found.status in {401, 403}:
+            self.gap(found.error or f"{need.source.capitalize()} did not answer.")
+            return None
+        return found
+
+    def gap(self, sentence: str) -> None:
+        """Note what could not be looked at, once."""
+        if sentence not in self.unread:
+            self.unread.append(sentence)
+
+    def nodes(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return {node.metadata.name: node for node in self.read("nodes")}
+
+    def claims(self) -> list[Claim]:
+        """The claims that the pods here mount and that exist."""
+        wanted = {name for pod in self.pods for name in claim_names(pod)}
+        return [item for item in self.read("persistentvolumeclaims", self.namespace) if item.metadata.name in wanted]
+
+    # -- what follows from it
+
+    def asks(self, *checks: str) -> bool:
+        """Whether the subject is about one of these checks; a subject that names none is about everything."""
+        named = self.subject.get("asks")
+        return not named or bool(set(checks) & set(named))
+
     @property
     def absent(self) -> bool:
         """The workload is not there, and that was seen."""
         return self.workloads_read and not self.workloads
+
+    @property
+    def short(self) -> bool:
+        """Some workload has not the ready pods it wants, or is in the middle of a rollout."""
+        return any(not settled(item) for _, item in self.workloads)
+
+    @property
+    def well(self) -> bool:
+        """The workloads are there, with every pod ready."""
+        return bool(self.workloads) and not self.short and not self.bad
 
     @property
     def containers(self) -> list[Container]:
@@ -87,6 +189,14 @@ class Scene:
     @property
     def sidecars(self) -> list[Container]:
         return [c for c in self.containers if is_sidecar(c)]
+
+    def main(self) -> list[Bad]:
+        """Containers that do the work: without init containers and without Grafana's sidecars."""
+        return [bad for bad in self.bad if not bad.init and not is_sidecar_name(bad.name, bad.image)]
+
+    def called(self, bad: Bad) -> str:
+        """What to call the workload of a container: its product's name, or its own where there are several."""
+        return clean(bad.owner, 120) if len(self.workloads) > 1 and bad.owner else self.title or clean(bad.owner, 120)
 
     def front(self) -> str:
         """The address people use, when nothing ready is behind it; else nothing."""
@@ -103,195 +213,46 @@ class Scene:
         found = [e for e in self.events if e.involved_object.name == name and (not reasons or e.reason in reasons)]
         return sorted(found, key=lambda event: event_time(event) or self.now)
 
+    def owner_of(self, pod: Pod) -> tuple[str, Workload] | None:
+        """The workload a pod belongs to, of those in this scene."""
+        for kind, item in self.workloads:
+            labels = item.spec.selector.match_labels
+            if labels and labels.items() <= pod.metadata.labels.items():
+                return kind, item
+        return None
+
+
+def settled(item: Workload) -> bool:
+    """Every pod that is wanted is ready and of the newest template, and no other is left."""
+    status = item.status
+    if status.observed_generation < item.metadata.generation:
+        return False
+    if status.desired_number_scheduled or status.number_ready:
+        return status.number_ready >= status.desired_number_scheduled
+    wanted = 1 if item.spec.replicas is None else item.spec.replicas
+    if status.ready_replicas < wanted:
+        return False
+    return wanted == 0 or status.replicas in {0, wanted} or status.ready_replicas >= status.replicas
+
 
 def event_time(event: Event) -> datetime | None:
     return event.last_timestamp or event.event_time or event.first_timestamp
 
 
 def is_sidecar(container: Container) -> bool:
-    return "k8s-sidecar" in container.image or container.name.startswith("grafana-sc-")
+    return is_sidecar_name(container.name, container.image)
 
 
-def open_scene(snapshot: Snapshot, subject: Mapping[str, Any], now: datetime) -> Scene:
-    """Gather what was read for this subject."""
-    scene = Scene(
-        snapshot,
-        kind=str(subject.get("kind") or ""),
-        namespace=str(subject.get("namespace") or ""),
-        selector=str(subject.get("selector") or ""),
-        name=str(subject.get("name") or ""),
-        now=now,
-    )
-    scene.application = _application(scene, subject)
-    scene.values = values.of_application(scene.application)
-    if scene.kind == "application" and scene.application is not None:
-        _widen(scene)
-    if scene.kind == "grafana":
-        scene.selector = scene.selector or GRAFANA
-    scene.title = spelled(scene.selector, scene.name)
-    if scene.kind != "application" and (scene.selector or scene.name):
-        _workloads(scene)
-    return scene
+def is_sidecar_name(name: str, image: str = "") -> bool:
+    """Whether it is one of Grafana's collecting sidecars."""
+    return "k8s-sidecar" in image or name.startswith(("grafana-sc-", "grafana-init-sc-"))
 
 
-def _widen(scene: Scene) -> None:
-    """Looks at an Application that renders Grafana through Grafana: a pod's fault comes before the drift it makes."""
-    assert scene.application is not None
-    for item in scene.application.status.resources:
-        if item.kind in {"Deployment", "StatefulSet"} and (item.name == "grafana" or item.name.endswith("-grafana")):
-            scene.kind, scene.namespace, scene.selector = "grafana", item.namespace, GRAFANA
-            return
+def claim_names(pod: Pod) -> list[str]:
+    """The claims a pod mounts."""
+    return [v.persistent_volume_claim.claim_name for v in pod.spec.volumes if v.persistent_volume_claim]
 
 
-def _application(scene: Scene, subject: Mapping[str, Any]) -> Application | None:
-    named = subject.get("application")
-    where: Mapping[str, Any] = named if isinstance(named, Mapping) else {}
-    if scene.kind == "application":
-        where = {"namespace": scene.namespace, "name": scene.name}
-    found: list[Application] = _read(scene, APPLICATIONS, str(where.get("namespace") or ""))
-    if where.get("name"):
-        return next((app for app in found if app.metadata.name == where["name"]), None)
-    return next((app for app in found if _renders(app, scene)), None)
-
-
-def _renders(app: Application, scene: Scene) -> bool:
-    """Whether this Application wants the subject's workload, by the names it lists."""
-    if scene.kind != "grafana":
-        return False
-    return any(
-        item.kind in {"Deployment", "StatefulSet"}
-        and (not scene.namespace or item.namespace == scene.namespace)
-        and (item.name == "grafana" or item.name.endswith("-grafana"))
-        for item in app.status.resources
-    )
-
-
-def _workloads(scene: Scene) -> None:
-    found: list[tuple[str, Workload]] = []
-    gaps = len(scene.unread)
-    for kind in _KINDS[:2] if scene.kind == "grafana" else _KINDS:
-        items: list[Workload] = _read(scene, PLURALS[kind], scene.namespace)
-        found += [(kind, item) for item in items if _meant(scene, item)]
-    scene.workloads_read = len(scene.unread) == gaps
-    scene.workloads = found
-    pods: list[Pod] = _read(scene, "pods", scene.namespace)
-    owned = {pod.metadata.uid for _, item in found for pod in matching(pods, item.spec.selector.match_labels)}
-    scene.pods = [
-        pod
-        for pod in pods
-        if pod.metadata.uid in owned or (scene.selector and labels_match(pod.metadata.labels, scene.selector))
-    ]
-    scene.bad = [bad for pod in scene.pods if not is_ready(pod) for bad in _bad(scene, pod)]
-    services: list[Service] = _read(scene, "services", scene.namespace)
-    scene.services = [s for s in services if scene.selector and labels_match(s.metadata.labels, scene.selector)]
-    scene.events = _read(scene, "events", scene.namespace)
-    if scene.kind == "grafana":
-        scene.config_maps = _read(scene, "configmaps", scene.namespace)
-        known = {(m.metadata.namespace, m.metadata.name) for m in scene.config_maps}
-        try:
-            others: list[ConfigMap] = scene.snapshot.objects("configmaps", "", DATASOURCE_LABEL)
-        except Missing:
-            others = []
-        scene.config_maps += [m for m in others if (m.metadata.namespace, m.metadata.name) not in known]
-
-
-def _meant(scene: Scene, item: Workload) -> bool:
-    if scene.selector:
-        return selected(item, scene.selector)
-    return item.metadata.name == scene.name
-
-
-def _bad(scene: Scene, pod: Pod) -> list[Bad]:
-    init = {status.name for status in pod.status.init_container_statuses}
-    found: list[Bad] = []
-    for status in statuses(pod):
-        ended = status.state.terminated
-        done = status.name in init and ended is not None and ended.exit_code == 0
-        if status.ready or done:
-            continue
-        found.append(Bad(pod, status, status.name in init, _lines(scene.snapshot, pod, status)))
-    return found
-
-
-def _lines(snapshot: Snapshot, pod: Pod, status: ContainerStatus) -> tuple[str, ...]:
-    lines: list[str] = []
-    for previous in (True, False):
-        reply = snapshot.replies.get(_logs(pod, status.name, previous=previous))
-        if reply is not None and isinstance(reply.body, list):
-            lines += [str(line) for line in reply.body]
-    return tuple(lines)
-
-
-def _logs(pod: Pod, container: str, *, previous: bool) -> Logs:
-    return Logs(pod.metadata.namespace, pod.metadata.name, container, previous=previous)
-
-
-def _read(scene: Scene, resource: str, namespace: str) -> list[Any]:
-    try:
-        return scene.snapshot.objects(resource, namespace)
-    except Missing as missing:
-        scene.unread.append(str(missing))
-        return []
-
-
-def needs_of(snapshot: Snapshot, subject: Mapping[str, Any]) -> Iterable[Need]:
-    """What to read. Logs only of containers that are not ready, access only when a sidecar ended."""
-    named = subject.get("application")
-    where = named if isinstance(named, Mapping) else {}
-    is_app = subject.get("kind") == "application"
-    yield Objects(APPLICATIONS, str(subject.get("namespace") if is_app else where.get("namespace") or ""))
-    scene = open_scene(snapshot, subject, snapshot.taken_at)
-    if scene.kind == "application" or not (scene.selector or scene.name):
-        return
-    for kind in _KINDS[:2] if scene.kind == "grafana" else _KINDS:
-        yield Objects(PLURALS[kind], scene.namespace)
-    for resource in ("pods", "services", SLICES, "events"):
-        yield Objects(resource, scene.namespace)
-    if scene.kind == "grafana":
-        yield Objects("configmaps", scene.namespace)
-        if any(e.name == "NAMESPACE" and e.value == "ALL" for c in scene.sidecars for e in c.env):
-            yield Objects("configmaps", "", DATASOURCE_LABEL)
-    for bad in scene.bad:
-        if bad.status.state.running or bad.status.state.terminated:
-            yield _logs(bad.pod, bad.status.name, previous=False)
-        if bad.status.restart_count or bad.status.last_state.terminated:
-            yield _logs(bad.pod, bad.status.name, previous=True)
-        account = bad.pod.spec.service_account_name
-        if bad.status.name.startswith("grafana-sc-") and account:
-            yield sidecar_access(bad.pod)
-
-
-def sidecar_access(pod: Pod) -> Access:
-    """May the pod's ServiceAccount list Secrets everywhere, as the sidecars do?"""
-    user = f"system:serviceaccount:{pod.metadata.namespace}:{pod.spec.service_account_name}"
-    return Access(user, "list", "secrets")
-
-
-def defaults(scene: Scene) -> list[Default]:
-    """Datasources marked as default among the files this Grafana reads: its own ConfigMap, and labelled ones when its
-    datasource sidecar is on (or when nobody can tell, because no Deployment is there)."""
-    collected = not scene.workloads or any("datasources" in c.name for c in scene.sidecars) or _has_init(scene)
-    off = values.at(scene.values, "grafana.sidecar.datasources.enabled") is False
-    found: list[Default] = []
-    for item in scene.config_maps:
-        labelled = DATASOURCE_LABEL in item.metadata.labels
-        own = labels_match(item.metadata.labels, GRAFANA) and "grafana.ini" in item.data
-        if not (own or (labelled and collected and not (off and not scene.workloads))):
-            continue
-        for key, text in sorted(item.data.items()):
-            if not key.endswith((".yaml", ".yml")):
-                continue
-            found += [
-                Default(str(entry.get("name", "")), f"ConfigMap {item.metadata.name} key {key}")
-                for entry in values.datasources(text)
-                if entry.get("isDefault") is True
-            ]
-    return found
-
-
-def _has_init(scene: Scene) -> bool:
-    return any(
-        "datasources" in c.name and is_sidecar(c)
-        for _, item in scene.workloads
-        for c in item.spec.template.spec.init_containers
-    )
+def begun(pod: Pod) -> datetime | None:
+    """When the pod was made, or accepted by its kubelet."""
+    return pod.metadata.creation_timestamp or pod.status.start_time

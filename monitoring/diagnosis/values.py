@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from integrations.kubernetes.custom import Application
 
-_LIMIT = 1_000_000
+#: longer or deeper texts are not the values or datasources of a sane stack
+_LIMIT = 200_000
+_DEEPEST = 60
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+@lru_cache(maxsize=32)
 def load_yaml(text: str) -> Any:
-    """The document, or None when it is not YAML. Never raises: the text comes from a cluster."""
+    """The document, or None when it is not YAML. Never raises: the text comes from a cluster.
+
+    Not to be changed by who gets it: the same text is parsed once.
+    """
     if len(text) > _LIMIT:
         return None
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError, TypeError):
+        return yaml.load(text, Loader=_Loader) if _shallow(text) else None  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
         return None
+
+
+def _shallow(text: str) -> bool:
+    """Whether nothing in it is nested too deeply: libyaml's composer recurses in C and would take the process down."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                return False
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return True
 
 
 def of_application(application: Application | None) -> Mapping[str, Any]:

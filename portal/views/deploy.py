@@ -25,6 +25,7 @@ from portal.accounts.roles import Role
 from portal.checklists.models import Item
 from portal.checklists.services import item_of_context, link_run
 from portal.times import second
+from portal.views import remedies
 from portal.views.catalogue import action_context
 from portal.views.common import PAGE, back, key_of, new_key, older, page_number, see_other
 from portal.views.planview import PlanView, plan_view
@@ -54,10 +55,10 @@ def item_link(item: Item | None) -> Item | None:
 def plan_item(request: HttpRequest, pk: int) -> HttpResponse:
     """The click on an item's remedy."""
     item = get_object_or_404(Item, pk=pk, retired=False)
-    slug = request.POST.get("action", "")
-    if slug not in item.remedies:
+    slug, params = remedies.parse(request.POST.get("action", ""))
+    if slug not in remedies.offered(item):
         raise Http404(f"{slug} is not a remedy of this item.")
-    return _ask_plan(request, slug, {}, f"item:{item.pk}", reverse("item", args=(pk,)))
+    return _ask_plan(request, slug, params, f"item:{item.pk}", reverse("item", args=(pk,)))
 
 
 @requires("deployments.make_plan", WRITE)

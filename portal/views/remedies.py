@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
-from deployments.catalogue.registry import get
+from deployments.catalogue.action import Action
+from deployments.catalogue.registry import fields, get
 from monitoring.models import Evidence
 from portal.accounts.access import lowest, may
 from portal.accounts.roles import Role
-from portal.checklists.models import Diagnosis
+from portal.checklists.models import Diagnosis, Item
 from portal.checklists.selectors.shapes import ItemPage
 from portal.checklists.words import ItemWord
 
 _LETTERS = "ABCDEFGHIJ"
+_LONGEST = 4000
 _CAN_BE_REPAIRED = {ItemWord.FAILING, ItemWord.DEGRADED}
 
 
@@ -34,25 +38,75 @@ class Option:
     best: bool
     allowed: bool
     needs: str
+    #: what the diagnosis knows of its parameters: the button sends them
+    params: Mapping[str, str] = field(default_factory=dict)
+    #: where the rest of its parameters is asked for, when the diagnosis does not know all that it needs
+    form: str = ""
+
+    @property
+    def value(self) -> str:
+        """What the button sends: ``delete-pod?name=x&namespace=y``."""
+        return f"{self.slug}?{urlencode(sorted(self.params.items()))}" if self.params else self.slug
+
+    @property
+    def about(self) -> str:
+        """What it would act on, in short."""
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(self.params.items()))
+
+
+def parse(value: str) -> tuple[str, dict[str, str]]:
+    """Slug and parameters of :attr:`Option.value`. What a person could send by hand is checked like any parameters."""
+    slug, _, query = value.partition("?")
+    return slug, dict(parse_qsl(query, max_num_fields=20)) if len(query) < _LONGEST else {}
+
+
+def offered(item: Item) -> dict[str, dict[str, str]]:
+    """The slugs an item offers with the parameters that are known: those of its diagnosis first, then its own."""
+    stored = Diagnosis.objects.filter(item_id=item.pk).first()
+    return _offered(tuple(item.remedies), stored.findings if stored is not None else [])
+
+
+def _offered(own: Iterable[str], findings: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    slugs: dict[str, dict[str, str]] = {}
+    for finding in findings:
+        known = finding.get("parameters") or {}
+        for slug in finding.get("remedies") or ():
+            slugs.setdefault(str(slug), {str(k): str(v) for k, v in (known.get(slug) or {}).items()})
+    for slug in own:
+        slugs.setdefault(slug, {})
+    return slugs
 
 
 def options(page: ItemPage, who: Role | None) -> list[Option]:
-    """The item's remedies, best first; none once the item is proven. What the catalogue lacks is shown as such."""
+    """What can be done about an item, best first: what its diagnosis names, then what its project does; none once the
+    item is proven. What the project names and the catalogue lacks is shown as such."""
     if page.row.proven or not page.row.counted:
         return []
     found: list[Option] = []
     allowed, needs = may(who, "deployments.make_plan"), lowest("deployments.make_plan")
-    for slug in page.row.remedies:
+    for slug, params in _offered(page.row.remedies, diagnosis(page).findings).items():
         letter = _LETTERS[len(found) % len(_LETTERS)]
         try:
             action = get(slug)
         except LookupError:
-            title = slug.replace("-", " ").capitalize()
-            found.append(Option(slug, letter, title, None, "", best=False, allowed=False, needs=""))
+            if slug in page.row.remedies:
+                title = slug.replace("-", " ").capitalize()
+                found.append(Option(slug, letter, title, None, "", best=False, allowed=False, needs=""))
             continue
         best = not any(option.best for option in found) and page.row.word in _CAN_BE_REPAIRED
-        found.append(Option(slug, letter, action.title, action.tier, action.summary, best, allowed, needs))
-    return found
+        form = _form(action, params)
+        found.append(
+            Option(slug, letter, action.title, action.tier, action.summary, best, allowed, needs, params, form)
+        )
+    return found[: len(_LETTERS)]
+
+
+def _form(action: Action, params: Mapping[str, str]) -> str:
+    """The action's own page, filled in as far as it is known, when something it needs is not."""
+    if all(each.name in params for each in fields(action) if each.required):
+        return ""
+    query = f"?{urlencode(sorted(params.items()))}" if params else ""
+    return reverse("action", args=(action.slug,)) + query
 
 
 def nodes(cluster: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def test_diagnose_names_the_second_default_datasource_first(places: Places) -> N
     first = _findings(place, "grafana-deployed")[0]
     assert first["id"] == "G2"
     assert "default" in first["sentence"]
-    assert "set-single-default-datasource" in first["remedies"]
+    assert "fix-duplicate-default-datasource" in first["remedies"]
 
 
 def test_diagnose_finds_nothing_where_nothing_is_wrong(places: Places) -> None:

@@ -22,7 +22,21 @@ SECRETS = (
     "AKIAIOSFODNN7EXAMPLE",
     "postgres://grafana:hunter2@db:5432/grafana",
 )
-PIECES = ("a", "a.", "aaa-", "//a:", "token ", "token", "a:b@", "eyJa-", "a://b:", 'token="', "secret..", "bearer ", "=")
+PIECES = (
+    "a",
+    "a.",
+    "aaa-",
+    "//a:",
+    "token ",
+    "token",
+    "a:b@",
+    "eyJa-",
+    "a://b:",
+    'token="',
+    "secret..",
+    "bearer ",
+    "=",
+)
 
 
 @pytest.mark.parametrize("line", SECRETS)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from common.clock import now
 from deployments.models import PlanRequest
 from deployments.states import RequestState, RunState
 from portal.accounts.roles import Role
-from portal.checklists.models import Item, Project, Report, ReportDraft
+from portal.checklists.models import Diagnosis, Item, ItemSpan, Project, Report, ReportDraft
 from tests.pages import world
 from tests.pages.conftest import ClientFor
 from tests.pages.plans import HOSTILE, make_plan, make_run
@@ -361,3 +362,45 @@ def test_a_run_that_can_be_undone_offers_the_plan(client_for: ClientFor) -> None
     assert "cannot be undone by the portal" in page
     answer = client_for(Role.OPERATOR).post(f"/runs/{run.pk}/undo/")
     assert answer.headers["Location"] == f"/runs/{run.pk}/"
+
+
+def _diagnosed(remedies: list[str], parameters: dict[str, dict[str, str]]) -> Item:
+    item = world.turn("grafana-deployed", "failing")
+    span = ItemSpan.objects.get(item=item, closed_at=None)
+    finding = {"id": "W21", "title": "A pod does not go", "sentence": "It stays.", "evidence": ["x"], "at": ""}
+    found = [finding | {"remedies": remedies, "parameters": parameters}]
+    Diagnosis.objects.update_or_create(item=item, defaults={"span": span, "at": now(), "findings": found})
+    return item
+
+
+def test_a_remedy_of_the_diagnosis_comes_first_and_its_button_sends_what_is_known(client_for: ClientFor) -> None:
+    known = {"namespace": "observability", "name": 'obs-0"><b>'}
+    item = _diagnosed(["delete-pod"], {"delete-pod": known})
+    client = client_for(Role.OPERATOR)
+    page = text(client, f"/items/{item.pk}/")
+    value = "delete-pod?name=obs-0%22%3E%3Cb%3E&amp;namespace=observability"
+    assert page.count(f'value="{value}"') == 2  # at the head and in the list
+    assert page.index(value) < page.index("repair-grafana-in-place")
+    assert '"><b>' not in page.replace('where"><b>', "")
+    sent = {"action": value.replace("&amp;", "&").replace("obs-0%22%3E%3Cb%3E", "obs-0"), "idempotency_key": "c" * 32}
+    response = client.post(f"/items/{item.pk}/plan/", sent)
+    wish = PlanRequest.objects.get()
+    assert response["Location"] == f"/plans/requests/{wish.pk}/"
+    assert (wish.action, wish.context) == ("delete-pod", f"item:{item.pk}")
+    assert wish.params["name"] == "obs-0"
+
+
+def test_a_remedy_that_needs_more_than_is_known_leads_to_its_form(client_for: ClientFor) -> None:
+    item = _diagnosed(["set-helm-values"], {"set-helm-values": {"application": "monitoring"}})
+    page = text(client_for(Role.OPERATOR), f"/items/{item.pk}/")
+    assert 'href="/actions/set-helm-values/?application=monitoring"' in page
+    assert 'value="set-helm-values' not in page
+
+
+def test_parameters_that_an_action_does_not_take_are_refused_with_a_sentence(client_for: ClientFor) -> None:
+    item = _diagnosed(["delete-pod"], {})
+    client = client_for(Role.OPERATOR)
+    for sent in ("delete-pod", "delete-pod?nodes=all", f"delete-pod?name={'x' * 5000}&namespace=a"):
+        response = client.post(f"/items/{item.pk}/plan/", {"action": sent, "idempotency_key": "d" * 32})
+        assert response["Location"] == f"/items/{item.pk}/"
+    assert not PlanRequest.objects.exists()

@@ -1,0 +1,185 @@
+"""Which Application a subject belongs to, and which of its workloads an Application has to be looked at through.
+
+An owner is read, never guessed from a release's name: the item names it, or the workload carries Argo CD's tracking id
+(https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/), or the Application lists the object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from integrations.kubernetes.custom import Application, AppResource
+from integrations.kubernetes.kinds import BY_KIND
+from integrations.kubernetes.parts import Meta
+from monitoring.checks.argocd import APPLICATIONS
+from monitoring.checks.grafana import GRAFANA
+from monitoring.diagnosis.scene import Scene
+from monitoring.snapshot import Query
+
+TRACKING = "argocd.argoproj.io/tracking-id"
+INSTANCE = "argocd.argoproj.io/instance"
+_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
+#: objects of the Prometheus operator stand for the StatefulSet it makes of them
+_OPERATED = {"Prometheus": "prometheus", "Alertmanager": "alertmanager"}
+_ILL = {"Degraded", "Progressing", "Missing", "Unknown"}
+_MOST = 6
+
+
+def named(subject: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Namespace and name of the Application that a subject names, or nothing."""
+    if subject.get("kind") == "application":
+        return {"namespace": subject.get("namespace") or "", "name": subject.get("name") or ""}
+    found = subject.get("application")
+    return found if isinstance(found, Mapping) else {}
+
+
+def implied(scene: Scene) -> bool:
+    """Whether nobody named the Application."""
+    return not named(scene.subject).get("name")
+
+
+def application_of(scene: Scene) -> Application | None:
+    """The Application a scene belongs to."""
+    where = named(scene.subject)
+    found: list[Application] = scene.read(APPLICATIONS, str(where.get("namespace") or ""))
+    if where.get("name"):
+        return next((app for app in found if app.metadata.name == where["name"]), None)
+    for _, item in scene.workloads:
+        owner = owner_name(item.metadata)
+        if owner:
+            return next((app for app in found if app.metadata.name == owner), None)
+    if scene.workloads:
+        return None
+    return next((app for app in found if any(_is_it(scene, item) for item in app.status.resources)), None)
+
+
+def owner_name(meta: Meta) -> str:
+    """The Application an object says it belongs to; empty when it says nothing."""
+    tracked = meta.annotations.get(TRACKING, "").partition(":")[0] or meta.labels.get(INSTANCE, "")
+    # an Application in another namespace than Argo CD's is written namespace_name
+    return tracked.partition("_")[2] or tracked
+
+
+def _is_it(scene: Scene, item: AppResource) -> bool:
+    """Whether an object an Application lists is the subject of the scene, which is not there."""
+    if scene.kind == "objects":
+        known = BY_KIND.get((item.group, item.kind))
+        return known is not None and known.key == scene.name and item.name in missing_names(scene)
+    if scene.namespace and item.namespace != scene.namespace:
+        return False
+    if item.kind not in _WORKLOADS and item.kind not in _OPERATED:
+        return False
+    if scene.name:
+        return item.name == scene.name
+    product = scene.selector.rpartition("=")[2].strip()
+    if not product:
+        return False
+    if item.kind in _OPERATED:
+        return product == _OPERATED[item.kind]
+    short = product.removeprefix("prometheus-")
+    return item.name in {product, short} or item.name.endswith((f"-{product}", f"-{short}"))
+
+
+def missing_names(scene: Scene) -> set[str]:
+    """Of a subject that names objects: those that are not there."""
+    wanted = {str(name) for name in scene.subject.get("names") or ()}
+    if not wanted or not scene.known(scene.name, scene.namespace):
+        return set()
+    return wanted - {item.metadata.name for item in scene.read(scene.name, scene.namespace)}
+
+
+def through(scene: Scene) -> list[dict[str, Any]]:
+    """The subjects through which an Application is looked at: Grafana when it renders one, and workloads not well."""
+    app = scene.application
+    if scene.kind != "application" or app is None:
+        return []
+    found: list[dict[str, Any]] = []
+    for item in sorted(app.status.resources, key=lambda item: not is_grafana(item)):
+        ill = item.health is not None and item.health.status in _ILL
+        if item.kind in _WORKLOADS and (ill or is_grafana(item)):
+            found.append(_subject(app, item))
+        elif item.kind in _OPERATED and ill:
+            label = f"app.kubernetes.io/name={_OPERATED[item.kind]}"
+            found.append(_subject(app, item) | {"kind": _OPERATED[item.kind], "name": "", "selector": label})
+    return found[:_MOST]
+
+
+def _subject(app: Application, item: AppResource) -> dict[str, Any]:
+    subject: dict[str, Any] = {
+        "kind": "workload",
+        "namespace": item.namespace,
+        "name": item.name,
+        "application": {"namespace": app.metadata.namespace, "name": app.metadata.name},
+    }
+    if is_grafana(item):
+        subject |= {"kind": "grafana", "selector": GRAFANA, "name": ""}
+    return subject
+
+
+def is_grafana(item: AppResource) -> bool:
+    """Whether an object an Application lists is a Grafana."""
+    return item.kind in {"Deployment", "StatefulSet"} and (item.name == "grafana" or item.name.endswith("-grafana"))
+
+
+def any_grafana(items: Iterable[AppResource]) -> bool:
+    return any(is_grafana(item) for item in items)
+
+
+# -- what stands behind an Application's trouble
+
+_HOOK = re.compile(r"hook (?:\S{0,80}/)?Job/(\S{1,253})")
+_REPO_SERVER = re.compile(r"code = Unavailable|:8081\b|repo-server|connection error: desc", re.IGNORECASE)
+_SILENT = 120
+
+
+def behind(scene: Scene) -> list[dict[str, Any]]:
+    """Subjects that say more about an Application's trouble: a hook's Job, the repo-server, the controller."""
+    app = scene.application
+    if scene.kind == "targets" and _silent(scene):
+        return [{"kind": "prometheus", "selector": "app.kubernetes.io/name=prometheus", "workload": "StatefulSet"}]
+    if app is None:
+        return []
+    where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
+    found = [{"kind": "job", "namespace": ns, "name": name, "application": where} for ns, name in _hooks(app)]
+    errors = [c.message[:4000] for c in app.status.conditions if c.type in {"ComparisonError", "UnknownError"}]
+    parts = []
+    if any(_REPO_SERVER.search(message) for message in errors):
+        parts.append("repo-server")
+    seen = app.status.reconciled_at
+    if app.operation is not None and seen is not None and (scene.now - seen).total_seconds() > _SILENT:
+        parts.append("application-controller")
+    found += [
+        {
+            "kind": "workload",
+            "namespace": app.metadata.namespace,
+            "selector": f"app.kubernetes.io/component={part}",
+            "application": where,
+        }
+        for part in parts
+    ]
+    return found
+
+
+def _silent(scene: Scene) -> bool:
+    """Whether Prometheus was asked for these targets and nothing answered."""
+    reply = scene.snapshot.replies.get(Query(f"up{{{scene.selector}}}" if scene.selector else "up"))
+    return reply is not None and reply.status == 0
+
+
+def _hooks(app: Application) -> list[tuple[str, str]]:
+    """Hook Jobs that run or failed in the last operation, as namespace and name."""
+    state = app.status.operation_state
+    if state is None or state.phase == "Succeeded":
+        return []
+    rows = state.sync_result.resources or [] if state.sync_result else []
+    found = [
+        (r.namespace, r.name)
+        for r in rows
+        if r.kind == "Job" and r.hook_type and r.hook_phase in {"Running", "Failed", "Error"}
+    ]
+    match = _HOOK.search(state.message[:4000])
+    if match and match.group(1) not in {name for _, name in found}:
+        found.append((app.spec.destination.namespace, match.group(1).rstrip(".,")))
+    return found[:2]

@@ -1,0 +1,348 @@
+"""A1, A2, A7, A8, A15, A16, A19, A20: a sync that failed, gave up, was done once, or leaves something to prune."""
+
+from __future__ import annotations
+
+from integrations.kubernetes.custom import AppCondition, Application, AppResource, OperationState, SyncResultResource
+from monitoring.checks.argocd import not_live
+from monitoring.checks.text import clean, count, listing, phrase
+from monitoring.diagnosis.argo_words import FAILED, Said, condition_of, facts, for_app, name_of, said, to_sync
+from monitoring.diagnosis.base import Layer, Signature, event_line, finding, says, shown
+from monitoring.diagnosis.owning import any_grafana
+from monitoring.diagnosis.remedies import CLEAR_HOOK, SYNC
+from monitoring.diagnosis.scene import Scene, event_time
+from monitoring.verdict import Finding
+
+_PAGE = "https://argo-cd.readthedocs.io/en/stable/"
+# the first that fits; A19's rows say what the API server or an admission plugin refused
+_ROWS = (
+    said(
+        "A7",
+        r"Too long: (?:must have|may not be) (?:at most|more than) \d{1,12} (?:bytes|characters)",
+        "annotation_too_long",
+        "An object is too large for client-side apply",
+        "Set syncOptions ServerSideApply=true.",
+    ),
+    said(
+        "A8",
+        r"could not find .{1,200} Make sure the|no matches for kind|the server could not find the requested resource|"
+        r"ensure CRDs are installed",
+        "crd_missing",
+        "A resource kind is not installed",
+        "Install its CRD first; look whether the CRD itself failed to apply.",
+    ),
+    said(
+        "A15",
+        r"auto-sync will wipe out all resources",
+        "would_wipe_out",
+        "The source renders nothing",
+        "Correct the source; Argo CD refuses to delete everything.",
+    ),
+    said(
+        "A20",
+        r"failed (?:calling|to call) webhook \"[^\"]{0,120}monitoring\.coreos\.com",
+        "operator_webhook",
+        "The Prometheus operator's webhook does not answer",
+        "Bring the operator's Service back, or let its admission hook make the certificate anew.",
+        CLEAR_HOOK,
+    ),
+    said(
+        "A19",
+        r"failed (?:calling|to call) webhook",
+        "webhook_unreachable",
+        "An admission webhook does not answer",
+        "Bring back the Service behind it.",
+    ),
+    said(
+        "A19",
+        r"admission webhook \"[^\"]{1,200}\" denied|denied the request",
+        "webhook_denied",
+        "A policy denies what Git wants",
+        "Change what the policy names, or the policy.",
+    ),
+    said(
+        "A19",
+        r"field is immutable|may not change once set|updates to [^\n]{1,80}(?:forbidden|immutable)|spec is immutable|"
+        r"forbidden: updates to statefulset spec",
+        "immutable_field",
+        "A field that cannot be changed was changed",
+        "The object has to be made anew: Replace=true,Force=true on that object alone, with its data in mind.",
+    ),
+    said("A19", r"exceeded quota", "quota", "The namespace's quota is used up", "Raise the quota, or ask for less."),
+    said(
+        "A19",
+        r"violates podsecurity",
+        "pod_security",
+        "Pod Security does not admit what Git wants",
+        "Set the security context it names, or the namespace's level.",
+    ),
+    said(
+        "A19",
+        r"is forbidden|cannot (?:create|patch|update|delete|get|list) resource",
+        "forbidden",
+        "Argo CD may not do what the sync needs",
+        "Look at the rights of its ServiceAccount and at the AppProject.",
+    ),
+    said(
+        "A19",
+        r"namespaces? \"[^\"]{1,120}\" not found",
+        "namespace_missing",
+        "The namespace is not there",
+        "Set syncOptions CreateNamespace=true, or create it.",
+    ),
+    said(
+        "A19",
+        r"conflict with \"|apply failed with \d{1,4} conflict",
+        "field_conflict",
+        "Another manager owns a field",
+        "Let one of them have it; say which in Git.",
+    ),
+    said(
+        "A19",
+        r"is invalid: |invalid value|unsupported value|required value|unknown field|strict decoding error|"
+        r"error validating data|cannot unmarshal",
+        "invalid_object",
+        "An object is not valid",
+        "Correct what the message names in Git.",
+    ),
+    said(
+        "A19",
+        r"provided port is already allocated|already allocated|ip.{0,40}already",
+        "address_taken",
+        "An address or port is taken",
+        "Choose another, or free it.",
+    ),
+    said(
+        "A19",
+        r"one or more objects failed to apply|one or more synchronization tasks are not valid|"
+        r"synchronization tasks completed unsuccessfully",
+        "sync_failed",
+        "Objects could not be applied",
+        "Correct what the messages name.",
+    ),
+)
+
+
+def quoted(scene: Scene) -> Finding | None:
+    """A7, A8, A15, A19, A20: the failed sync names its cause itself."""
+    app = scene.application
+    if app is None or app.status.sync.status not in {"OutOfSync", "Unknown"}:
+        return None
+    state = app.status.operation_state
+    lost = _refused(state)
+    error = condition_of(app, "SyncError")
+    failed = state is not None and state.phase in FAILED
+    texts = [row.message for row in lost]
+    own = [state.message] if state is not None and failed else []
+    if error is not None:
+        own.append(error.message)
+    found = _row(texts) or _row(own, only_own=not texts)
+    if found is None:
+        return None
+    entry, text = found
+    what = next((f"{row.kind} {row.name}" for row in lost if row.message == text), "")
+    subject = f"{clean(what, 120)}: " if what else ""
+    return finding(
+        entry.id,
+        entry.cause,
+        entry.title,
+        f"The sync of {name_of(app)} fails: {subject}{phrase(text)}. {entry.advice}",
+        (
+            *facts(app, state, scene),
+            *(f"syncResult: {r.kind} {r.name} {r.status}: {clean(r.message, 240)}" for r in lost[:4]),
+        ),
+        0.98 if entry.cause != "sync_failed" else 0.6,
+        remedies=[for_app(app, slug) for slug in (*entry.offers, SYNC)],
+        at=state.finished_at if state else None,
+    )
+
+
+def _refused(state: OperationState | None) -> list[SyncResultResource]:
+    rows = state.sync_result.resources or [] if state is not None and state.sync_result else []
+    phase = state.phase if state is not None else ""
+    return [row for row in rows if row.status == "SyncFailed" and phase in {*FAILED, "Running"}]
+
+
+def _row(texts: list[str], *, only_own: bool = True) -> tuple[Said, str] | None:
+    for entry in _ROWS:
+        if entry.cause == "sync_failed" and only_own:
+            continue  # by itself it says only that something failed, which A2 says better
+        text = next((text for text in texts if says(entry.words, text)), "")
+        if text:
+            return entry, text
+    return None
+
+
+def gave_up(scene: Scene) -> Finding | None:
+    """A2: auto-sync does not retry a (revision, source) whose last sync failed at its retry limit."""
+    app = scene.application
+    state = app.status.operation_state if app else None
+    if app is None or state is None or app.status.sync.status != "OutOfSync" or app.operation is not None:
+        return None
+    if state.phase not in FAILED:
+        return None
+    error = condition_of(app, "SyncError")
+    tried = state.sync_result.revision if state.sync_result else ""
+    same = tried and tried == app.status.sync.revision
+    if not same and not (error and "failed last sync attempt" in error.message[:4000].lower()):
+        return None
+    missing = not_live(app)
+    retries = f" after {count(state.retry_count, 'retry', 'retries')}" if state.retry_count else ""
+    at = shown(scene, state.finished_at)
+    revision = clean(tried or app.status.sync.revision, 40)
+    story = _what_is_missing(scene, state, missing)
+    grafana = scene.kind == "grafana" or any_grafana(missing)
+    what = "Repair Grafana in place." if grafana else "Remove the quoted cause, then sync once by hand."
+    return finding(
+        "A2",
+        "sync_failed_at_retry_limit",
+        f"Argo CD gave up{retries}",
+        f"The last sync of {name_of(app)} to {revision} failed{at}{retries}, and "
+        f"Argo CD does not try the same revision again. {story}{what}",
+        _gave_up_evidence(scene, app, state, error, missing),
+        0.97 if error else 0.85,
+        remedies=to_sync(app, grafana=grafana),
+        at=state.finished_at,
+    )
+
+
+def _what_is_missing(scene: Scene, state: OperationState, missing: list[AppResource]) -> str:
+    if not missing:
+        return ""
+    names = listing(f"{item.kind} {item.name}" for item in missing)
+    verb = "was" if len(missing) == 1 else "were"
+    if any(_was_there(state, item) for item in missing) or _removal(scene, missing[0].name):
+        return f"The {names} {verb} removed afterwards, so nothing creates {'it' if len(missing) == 1 else 'them'}. "
+    return f"The {names} {'is' if len(missing) == 1 else 'are'} not live, so it stays that way. "
+
+
+def _was_there(state: OperationState, item: AppResource) -> bool:
+    """The failed sync applied the object itself: it was live then."""
+    rows = state.sync_result.resources or [] if state.sync_result else []
+    return any((r.kind, r.name, r.status) == (item.kind, item.name, "Synced") for r in rows)
+
+
+def _removal(scene: Scene, name: str) -> str:
+    """The event that shows the last pod of the workload going, after the failed sync."""
+    state = scene.application.status.operation_state if scene.application else None
+    finished = state.finished_at if state else None
+    found = [
+        event
+        for event in scene.events
+        if event.involved_object.name.startswith(name)
+        and event.reason in {"Killing", "SuccessfulDelete", "Deleted"}
+        and finished is not None
+        and (event_time(event) or finished) > finished
+    ]
+    return event_line(scene, found[-1]) if found else ""
+
+
+def _gave_up_evidence(
+    scene: Scene, app: Application, state: OperationState, error: AppCondition | None, missing: list[AppResource]
+) -> list[str]:
+    lines = facts(app, state, scene)
+    if error is not None:
+        lines.append(f"SyncError{shown(scene, error.last_transition_time)}: {clean(error.message, 300)}")
+    lines += [f"status.resources: {item.kind} {item.name} {item.status}, health Missing" for item in missing[:3]]
+    rows = state.sync_result.resources or [] if state.sync_result else []
+    lines += [
+        f"syncResult: {r.kind} {r.name} {r.status}: {clean(r.message, 200)}" for r in rows if r.status == "SyncFailed"
+    ][:2]
+    lines += [
+        f"syncResult: {item.kind} {item.name} was applied by that sync" for item in missing if _was_there(state, item)
+    ][:2]
+    removal = _removal(scene, missing[0].name) if missing else ""
+    lines += [removal] if removal else []
+    automated, retry = app.spec.sync_policy.automated, app.spec.sync_policy.retry
+    if automated is not None and automated.self_heal:
+        limit = f", retry limit {retry.limit}" if retry and retry.limit is not None else ""
+        lines.append(f"selfHeal is on{limit}: it acts only after a sync that succeeded")
+    return lines
+
+
+def done_once(scene: Scene) -> Finding | None:
+    """A1: the revision was synced, an object went away, and nothing heals it."""
+    app = scene.application
+    state = app.status.operation_state if app else None
+    if app is None or app.status.sync.status != "OutOfSync" or app.operation is not None:
+        return None
+    automated = app.spec.sync_policy.automated
+    heals = automated is not None and automated.self_heal and automated.enabled is not False
+    missing = not_live(app)
+    if heals or not missing or (state is not None and state.phase != "Succeeded"):
+        return None
+    names = listing(f"{item.kind} {item.name}" for item in missing)
+    why = "selfHeal is off" if automated is not None and automated.enabled is not False else "automatic sync is off"
+    plural = len(missing) > 1
+    return finding(
+        "A1",
+        "not_healed",
+        "Argo CD does not create what was removed",
+        f"{names} {'were' if plural else 'was'} removed after the last sync"
+        f"{shown(scene, state.finished_at if state else None)}, and {why}, so {'they stay' if plural else 'it stays'} "
+        "away. Sync what is missing.",
+        (
+            *facts(app, state, scene),
+            f"spec.syncPolicy: {why}",
+            *(f"status.resources: {i.kind} {i.name} {i.status}, health Missing" for i in missing[:3]),
+        ),
+        0.9,
+        remedies=to_sync(app, grafana=any_grafana(missing)),
+        at=state.finished_at if state else None,
+    )
+
+
+def only_pruning(scene: Scene) -> Finding | None:
+    """A16: everything Git wants is live as it should be; what Git no longer has is still there."""
+    app = scene.application
+    if app is None or app.status.sync.status != "OutOfSync" or app.operation is not None:
+        return None
+    drift = [item for item in app.status.resources if item.status == "OutOfSync"]
+    if not drift or not all(item.requires_pruning for item in drift):
+        return None
+    automated = app.spec.sync_policy.automated
+    why = "pruning is off" if automated is None or not automated.prune else "they were not pruned"
+    return finding(
+        "A16",
+        "only_pruning",
+        "What Git no longer has is still there",
+        f"{name_of(app)} differs from Git only by {count(len(drift), 'object')} that Git no longer has: "
+        f"{listing(f'{item.kind} {item.name}' for item in drift)}; {why}. Look at the list, then sync with pruning.",
+        (*facts(app, None, scene), *(f"status.resources: {i.kind} {i.name} requiresPruning" for i in drift[:6])),
+        0.93,
+        remedies=(for_app(app, SYNC, prune="on"),),
+    )
+
+
+SIGNATURES = (
+    Signature(
+        "A7",
+        Layer.SYNC,
+        "A failed sync names its cause: too large (A7), kind missing (A8), empty source (A15), refused objects (A19), "
+        "the operator's webhook (A20).",
+        f"{_PAGE}user-guide/sync-options/#server-side-apply",
+        quoted,
+    ),
+    Signature(
+        "A2",
+        Layer.SYNC,
+        "Argo CD does not try a revision again whose sync failed at its retry limit.",
+        "https://github.com/argoproj/argo-cd/issues/18442",
+        gave_up,
+        follows=True,
+    ),
+    Signature(
+        "A1",
+        Layer.SYNC,
+        "An object was removed after a sync, and nothing heals it.",
+        f"{_PAGE}user-guide/auto_sync/#automatic-self-healing",
+        done_once,
+        follows=True,
+    ),
+    Signature(
+        "A16",
+        Layer.SYNC,
+        "An Application differs from Git only by what is to be pruned.",
+        f"{_PAGE}user-guide/auto_sync/#automatic-pruning",
+        only_pruning,
+    ),
+)
