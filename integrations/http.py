@@ -17,7 +17,7 @@ import msgspec
 
 from common.redaction import redact
 from integrations.errors import Rejected, SourceError, Unreachable
-from integrations.kubernetes.discovery import Finder
+from integrations.kubernetes.discovery import Finder, Target
 from integrations.kubernetes.reader import Reader
 
 if TYPE_CHECKING:
@@ -135,6 +135,10 @@ class ByProxy:
     @property
     def address(self) -> str:
         return f"{self._reader.address} (service proxy)"
+
+    def target(self) -> Target:
+        """The Service that is asked, looked up at most once a minute. :raises SourceError: there is none."""
+        return self._find()
 
     def get(self, path: str, *, token: str = "") -> Answer:
         _without(token)

@@ -77,6 +77,12 @@ class Cluster(Protocol):
     def call(self, effect: Call) -> None:
         """Send one request to a service, once. :raises SourceError: as for :meth:`send`; Rejected for status ≥ 400."""
 
+    def proxied(self, service: str) -> tuple[str, str] | None:
+        """Namespace and ``name:port`` of the Service that calls go through by the API server; None: they go to a URL.
+
+        :raises SourceError: there is no such Service.
+        """
+
     def may(
         self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
     ) -> tuple[bool, str]:
@@ -126,6 +132,11 @@ class RealCluster:
 
     def call(self, effect: Call) -> None:
         self._services[effect.service].send(effect.method, effect.path, effect.body)
+
+    def proxied(self, service: str) -> tuple[str, str] | None:
+        writer = self._services[service]
+        target = writer.proxied() if isinstance(writer, AlertmanagerWriter) else None
+        return (target.namespace, f"{target.service}:{target.port}") if target is not None else None
 
     def may(
         self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""

@@ -19,6 +19,9 @@ _NEEDED: dict[type, tuple[tuple[str, str], ...]] = {
     Evict: (("get", ""), ("create", "eviction")),
 }
 
+#: a request through the API server's service proxy, by its method
+_PROXIED = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+
 Row = dict[str, Any]
 
 
@@ -26,7 +29,12 @@ def check(cluster: Cluster, steps: Iterable[StepSpec]) -> list[Row]:
     """Per object the verbs needed, those ``missing``, and the ``rule`` that grants them, as a line of YAML."""
     wanted: dict[tuple[str, str, str], dict[tuple[str, str], None]] = {}
     for step in steps:
-        if step.effect is not None and not isinstance(step.effect, Call):
+        if isinstance(step.effect, Call):
+            through = cluster.proxied(step.effect.service)
+            if through is not None:
+                needed = wanted.setdefault(("services", *through), {})
+                needed[_PROXIED[step.effect.method], "proxy"] = None
+        elif step.effect is not None:
             verbs = wanted.setdefault((step.resource, step.namespace, step.name), {})
             verbs.update(dict.fromkeys(_NEEDED[type(step.effect)]))
     return [_row(cluster, *target, list(verbs)) for target, verbs in wanted.items()]
@@ -59,9 +67,9 @@ def _say(verb: str, subresource: str) -> str:
 
 
 def _rule(group: str, plural: str, subresource: str, verbs: list[str], name: str) -> str:
-    """RBAC cannot limit ``create`` by name."""
+    """RBAC cannot limit ``create`` by name, but for a subresource of what is there."""
     resource = f"{plural}/{subresource}" if subresource else plural
-    named = "" if "create" in verbs else f", resourceNames: [{name}]"
+    named = "" if "create" in verbs and not subresource else f", resourceNames: [{name}]"
     return f'- {{apiGroups: ["{group}"], resources: [{resource}], verbs: [{", ".join(verbs)}]{named}}}'
 
 

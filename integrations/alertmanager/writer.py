@@ -11,6 +11,7 @@ from typing import Any
 
 from integrations import http
 from integrations.errors import from_status
+from integrations.kubernetes.discovery import Target
 from integrations.kubernetes.reader import Reader
 
 
@@ -23,6 +24,13 @@ class AlertmanagerWriter:
     @property
     def address(self) -> str:
         return self._endpoint.address
+
+    def proxied(self) -> Target | None:
+        """The Service that requests go through by the API server's proxy; None: they go to a URL.
+
+        :raises SourceError: there is no such Service, or no answer.
+        """
+        return self._endpoint.target() if isinstance(self._endpoint, http.ByProxy) else None
 
     def send(self, method: http.Method, path: str, body: Any = None) -> http.Answer:
         """POST or DELETE a path of ``/api/v2``, once; the answer's status is less than 300.

@@ -103,6 +103,17 @@ HOOKS = [
 ]
 
 
+#: as deploy/rbac.yaml grants it, and what the reading identity may look for
+ALERTS = [
+    _rule(
+        ["monitoring.coreos.com"], ["alertmanagerconfigs", "servicemonitors", "podmonitors", "prometheusrules"], _APPLY
+    ),
+    _rule(["monitoring.coreos.com"], ["alertmanagers"], ["get", "patch"]),
+    _rule([""], ["services/proxy"], ["create", "delete"], ["kube-prometheus-stack-alertmanager:http-web"]),
+]
+ALERT_SECRETS = [_rule([""], ["secrets"], ["get"], ["portal-alert-hook", "portal-alert-smtp"])]
+
+
 def _role(kind: str, name: str, rules: list[Object], where: str = "") -> Object:
     meta = {"name": name, **({"namespace": where} if where else {})}
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules}
@@ -138,6 +149,12 @@ def load(world: Builder) -> None:
     world.add(_binding("RoleBinding", "portal-argo-hooks", "Role", "portal-argo-hooks", [operator], monitoring), age)
     world.add(_role("Role", "portal-grafana", GRAFANA, monitoring), age)
     world.add(_binding("RoleBinding", "portal-grafana", "Role", "portal-grafana", [operator], monitoring), age)
+    for name, rules, subject in (
+        ("portal-alerts", ALERTS, operator),
+        ("portal-alert-secrets", ALERT_SECRETS, observer),
+    ):
+        world.add(_role("Role", name, rules, monitoring), age)
+        world.add(_binding("RoleBinding", name, "Role", name, [subject], monitoring), age)
     world.add(_role("ClusterRole", "portal-workloads", WORKLOADS), age)
     bundle = "portal-workloads"
     world.add(_binding("RoleBinding", bundle, "ClusterRole", bundle, [operator], monitoring), age)

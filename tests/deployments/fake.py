@@ -63,6 +63,8 @@ class FakeCluster:
         self.ledger: list[Write] = []
         self.dry_runs: list[Write] = []
         self.calls: list[Call] = []
+        #: the Service that calls go through, or None: by URL
+        self.through: tuple[str, str] | None = None
         self.on_call: Callable[[Call], None] = lambda effect: None
         self.budget_says_no = False
         self.uids = 0
@@ -156,6 +158,9 @@ class FakeCluster:
         self._answer()
         self.calls.append(effect)
         self.on_call(effect)
+
+    def proxied(self, service: str) -> tuple[str, str] | None:
+        return self.through
 
     def may(
         self, verb: str, group: str, resource: str, namespace: str, name: str, subresource: str = ""
