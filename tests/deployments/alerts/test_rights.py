@@ -1,4 +1,4 @@
-"""deploy/rbac.yaml grants what this family says it needs; its steps need nothing else; a request is asked for as well."""
+"""deploy/rbac.yaml grants what this family needs and its steps need nothing else; a request is asked for as well."""
 
 from __future__ import annotations
 
