@@ -29,7 +29,7 @@ from tests.deployments.fake import FakeCluster
 from tests.deployments.nodes.test_rights import granted
 
 ROLES = list(yaml.safe_load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text()))
-NEEDED = {
+NEEDED: dict[Any, set[str]] = {
     Patch: {"get", "patch"},
     Apply: {"get", "patch", "create"},
     Create: {"get", "create"},
