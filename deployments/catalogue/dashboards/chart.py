@@ -25,6 +25,10 @@ Path = tuple[str, ...]
 #: relative to the values of Grafana's own chart
 Wanted = dict[Path, Any]
 
+#: a wanted value that is to be taken out
+REMOVE = object()
+#: datasources that kube-prometheus-stack brings while its sidecar is on
+_CHARTS_OWN = ("prometheus", "alertmanager")
 _CHART = re.compile(r"^grafana-(\d+)\.(\d+)\.")
 _KUBERNETES = re.compile(r"^v?(\d+)\.(\d+)")
 _FOLLOWS_WATCH_METHOD = (10, 2)
@@ -184,8 +188,18 @@ def cannot(chart: Chart, recipe: Recipe) -> str:
     return ""
 
 
-def recipe_values(chart: Chart, recipe: Recipe, file: Sequence[Mapping[str, Any]]) -> Wanted:
-    """The values of a recipe. ``file``: the datasources of a file of one's own (V3)."""
+def recipe_values(
+    chart: Chart,
+    recipe: Recipe,
+    values: Mapping[str, Any],
+    file: Sequence[Mapping[str, Any]] = (),
+    *,
+    stack: bool = True,
+) -> Wanted:
+    """The values of a recipe over those that are there. ``file``: the datasources of a file of one's own (V3).
+
+    ``stack``: it is kube-prometheus-stack, which brings datasources of its own while the sidecar is on.
+    """
     sidecar: Path = ("sidecar", "datasources")
     if recipe == "V1":
         wanted: Wanted = {
@@ -196,15 +210,16 @@ def recipe_values(chart: Chart, recipe: Recipe, file: Sequence[Mapping[str, Any]
         }
         if chart.version is not None and chart.version >= _FOLLOWS_WATCH_METHOD:
             wanted[*sidecar, "watchMethod"] = "LIST"
-        return wanted
+        return wanted | (_one_source(values) if stack else {})
     if recipe == "V2":
         probe = {"httpGet": {"path": "/healthz", "port": 8082}, "periodSeconds": 5, "failureThreshold": 60}
-        return {
+        wanted = {
             (*sidecar, "enabled"): True,
             (*sidecar, "initDatasources"): True,
             (*sidecar, "restartPolicy"): "Always",
             (*sidecar, "startupProbe"): probe,
         }
+        return wanted | (_one_source(values) if stack else {})
     if recipe == "V3":
         wanted = {(*sidecar, "enabled"): False, ("sidecar", "dashboards", "enabled"): False}
         if file:
@@ -214,8 +229,36 @@ def recipe_values(chart: Chart, recipe: Recipe, file: Sequence[Mapping[str, Any]
     return {}
 
 
+def _one_source(values: Mapping[str, Any]) -> Wanted:
+    """With the sidecar on, the chart brings Prometheus and Alertmanager itself: what a file of the values says of them
+    goes, else Grafana meets two defaults and does not start. A default of somebody's own stays the only one."""
+    wanted: Wanted = {}
+    others: list[Mapping[str, Any]] = list(_entries(values.get("additionalDataSources")))
+    files = values.get("datasources")
+    for name, content in sorted(files.items()) if isinstance(files, dict) else ():
+        listed = _entries(helm.at(content, "datasources"))
+        kept = [e for e in listed if e.get("type") not in _CHARTS_OWN]
+        others += kept
+        if not kept:
+            wanted["datasources", name] = REMOVE
+        elif kept != listed:
+            wanted["datasources", name, "datasources"] = kept
+    if any(entry.get("isDefault") is True for entry in others):
+        wanted["sidecar", "datasources", "isDefaultDatasource"] = False
+    return wanted
+
+
+def _entries(listed: Any) -> list[dict[str, Any]]:
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+
 def edits(values: Mapping[str, Any], prefix: Path, wanted: Wanted) -> tuple[Edit, ...]:
     """What of this the values do not say yet, as edits of the whole values."""
-    return tuple(
-        Edit((*prefix, *path), value) for path, value in sorted(wanted.items()) if helm.at(values, *path) != value
-    )
+    made = []
+    for path, value in sorted(wanted.items()):
+        there = helm.at(values, *path)
+        if value is REMOVE:
+            made += [Edit((*prefix, *path), remove=True)] if there is not None else []
+        elif there != value:
+            made.append(Edit((*prefix, *path), value))
+    return tuple(made)

@@ -87,8 +87,6 @@ def _values(owner: owning.Owner, change: Change) -> Iterable[StepSpec]:
             name=claim,
             effect=Patch("merge", {"metadata": {"annotations": {**KEPT, MARK: "${run.mark}"}}}),
         )
-    if change.recreates and owner.resources:
-        yield from _strategy(owner)
     where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
     yield StepSpec(
         verb="values",
@@ -101,10 +99,13 @@ def _values(owner: owning.Owner, change: Change) -> Iterable[StepSpec]:
         guards=(Condition("argocd_idle", where),),
         timeout_seconds=300,
     )
+    if change.recreates:
+        yield from _strategy(owner)
 
 
 def _strategy(owner: owning.Owner) -> Iterable[StepSpec]:
-    """The server refuses Recreate beside the fields it filled in for RollingUpdate (facts: K22)."""
+    """The server refuses Recreate beside the fields it filled in for RollingUpdate (facts: K22). After the values, else
+    Argo CD would set it back; a sync that starts in between is refused whole and tried again."""
     there = [
         r for r in owner.resources if (r.group, r.kind) == ("apps", "Deployment") and reading.describe(r) != "missing"
     ]

@@ -108,7 +108,8 @@ def decide(snapshot: Snapshot, owner: Owner, recipe: Recipe, fixes: str, seconds
         found = tuple(diagnosis.diagnose(snapshot, subject(owner), snapshot.taken_at))
     names = parse(fixes) if fixes else charts.fixes_for(found)
     chosen = charts.recipe_for(chart, found) if recipe == "auto" else recipe
-    wanted = charts.recipe_values(chart, chosen, _file(snapshot, owner) if chosen == "V3" else ())
+    file = _file(snapshot, owner) if chosen == "V3" else []
+    wanted = charts.recipe_values(chart, chosen, owner.values or {}, file, stack=bool(owner.prefix))
     for name in names:
         wanted |= FIXES[name].wanted(chart, seconds)
     edits = charts.edits(owner.values or {}, owner.prefix, wanted)

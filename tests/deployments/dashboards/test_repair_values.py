@@ -105,8 +105,8 @@ def test_a_chart_without_a_startup_probe_gets_a_later_liveness_probe() -> None:
 
 def test_watch_method_is_only_said_where_the_init_container_follows_it() -> None:
     key = ("sidecar", "datasources", "watchMethod")
-    assert key not in charts.recipe_values(OLD, "V1", ())
-    assert charts.recipe_values(NEW, "V1", ())[key] == "LIST"
+    assert key not in charts.recipe_values(OLD, "V1", {})
+    assert charts.recipe_values(NEW, "V1", {})[key] == "LIST"
 
 
 def test_the_version_is_read_from_labels_and_else_from_what_is_known_of_the_stack() -> None:
@@ -225,7 +225,7 @@ def test_a_claim_that_the_chart_drops_is_kept_from_pruning_first() -> None:
 
 def test_recreate_first_takes_out_what_the_server_filled_in_for_a_rolling_update() -> None:
     drafted = draft(SLUG, live(), recipe="keep", fixes="recreate")
-    assert [s.verb for s in drafted.steps][:2] == ["strategy", "values"]
+    assert [s.verb for s in drafted.steps][:2] == ["values", "strategy"]
     assert body(drafted, "strategy")["spec"]["strategy"] == {"type": "Recreate", "rollingUpdate": None}
 
 
@@ -239,6 +239,26 @@ def test_v3_brings_the_datasources_as_a_file_unless_the_values_have_one() -> Non
     text = body(draft(SLUG, loaded, recipe="V3", fixes="none"))["spec"]["source"]["helm"]["values"]
     assert "datasources.yaml:" in text
     assert "uid: alertmanager" in text
+
+
+def test_a_sidecar_and_a_file_of_the_values_would_be_two_defaults_so_the_file_goes() -> None:
+    """Found on the lab: V1 over the team's values, which name Prometheus in a file, and Grafana exited over two."""
+    text = body(draft(SLUG, live(), recipe="V1", fixes="none"))["spec"]["source"]["helm"]["values"]
+    assert "initDatasources: true" in text
+    assert "datasources.yaml:" not in text
+
+
+def test_what_the_chart_does_not_bring_stays_in_the_file_and_stays_the_default() -> None:
+    loki = {"name": "Loki", "type": "loki", "isDefault": True}
+    file = {"datasources": {"a.yaml": {"datasources": [{"name": "Prometheus", "type": "prometheus"}, loki]}}}
+    wanted = charts.recipe_values(OLD, "V1", file)
+    assert wanted["datasources", "a.yaml", "datasources"] == [loki]
+    assert wanted["sidecar", "datasources", "isDefaultDatasource"] is False
+    added = {"additionalDataSources": [{"name": "Mine", "type": "prometheus", "isDefault": True}]}
+    assert charts.recipe_values(OLD, "V1", added)["sidecar", "datasources", "isDefaultDatasource"] is False
+    assert ("sidecar", "datasources", "isDefaultDatasource") not in charts.recipe_values(OLD, "V1", {})
+    # Grafana's chart alone brings none, so nothing of the file is double
+    assert ("datasources", "a.yaml", "datasources") not in charts.recipe_values(OLD, "V1", file, stack=False)
 
 
 def test_values_that_say_it_already_need_no_change() -> None:

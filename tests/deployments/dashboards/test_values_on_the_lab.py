@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployments.dashboards.conftest import Desks, told
-from tests.lab.world.running import APPLICATION, RunningLab, healthy
+from tests.lab.world.running import APPLICATION, GRAFANA, MONITORING, RunningLab, healthy
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 SLUG = "repair-grafana-in-place"
@@ -93,3 +93,35 @@ def test_two_defaults_become_one_live_while_nobody_reverts_it(desk: Desks, lab: 
     run = at.carry(plan)
     assert run.state == "succeeded", told(run)
     assert len(lab.ready_addresses()) == 1
+
+
+@pytest.mark.parametrize("lab", ["grafana-slow-start"], indirect=True)
+def test_a_claim_that_is_no_longer_rendered_outlives_the_prune(desk: Desks, lab: RunningLab) -> None:
+    unheal(lab)
+    lab.until(lambda: "operation" not in lab.app(), "Argo CD does nothing")
+    at = desk(lab)
+    plan = at.plan(SLUG, recipe="keep", fixes="no-persistence", hold_seconds=1)
+    assert plan.document["blast"]["claims"], plan.document["blast"]
+    run = at.carry(plan)
+    assert run.state == "succeeded", told(run)
+    claim = lab.get(f"/api/v1{MONITORING}/persistentvolumeclaims/kube-prometheus-stack-grafana")
+    assert claim["status"]["phase"] == "Bound"
+    [pod] = lab.grafana_pods()
+    assert not any("persistentVolumeClaim" in volume for volume in pod["spec"]["volumes"])
+    assert healthy(lab.app()), "a claim that is kept is no difference"
+
+
+@pytest.mark.parametrize("lab", ["healthy"], indirect=True)
+def test_the_strategy_and_the_way_to_the_datasources_change_in_place(desk: Desks, lab: RunningLab) -> None:
+    unheal(lab)
+    at = desk(lab)
+    run = at.run(SLUG, recipe="keep", fixes="recreate", hold_seconds=1)
+    assert run.state == "succeeded", told(run)
+    assert lab.get(GRAFANA)["spec"]["strategy"] == {"type": "Recreate"}
+
+    run = at.run(SLUG, recipe="V1", fixes="none", hold_seconds=1)
+    assert run.state == "succeeded", told(run)
+    [pod] = lab.grafana_pods()
+    assert [c["name"] for c in pod["spec"]["initContainers"]] == ["grafana-init-sc-datasources"]
+    known = at.plan("configure-datasources").preconditions[0]["evidence"]
+    assert "Prometheus (prometheus, the default, from a file)" in known
