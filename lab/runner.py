@@ -213,6 +213,8 @@ class Lab:
         for name, (service, port) in wanted.items():
             where = await self._services.start_listener("platform-monitoring", service, port, known.get(name, 0))
             lines.append(f"{name}={where}")
+        inbox = "PORTAL_LAB_INBOX_URL"
+        lines.append(f"{inbox}={await self._services.start_inbox(known.get(inbox, 0))}")
         token = self._beside(".grafana-token")
         write_private(token, self._services.grafana_token + "\n")
         lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")

@@ -33,6 +33,7 @@ from lab.services.exporters import Context, exposition
 from lab.services.exporters.text import written
 from lab.services.grafana import GrafanaApi
 from lab.services.http import Answer, Request, text
+from lab.services.inbox import Inbox
 from lab.services.listener import Listener
 from lab.services.notifying import Delivery
 from lab.services.prometheus import PrometheusApi, unpacked
@@ -87,6 +88,7 @@ class Services:
         self._beat: asyncio.Task[None] | None = None
         self._on_their_way: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
+        self._inbox: Inbox | None = None
         self._pair: DebianPair | None = None
         self._looked_at: int | None = None
         self._world: World | None = None
@@ -166,12 +168,19 @@ class Services:
         self._listeners.append(listener)
         return await listener.start()
 
+    async def start_inbox(self, wanted: int = 0) -> str:
+        """The URL of a receiver for webhooks; on the port `wanted` when that is free. Raises OSError."""
+        self._inbox = Inbox(self._address, wanted)
+        return await self._inbox.start()
+
     async def stop(self) -> None:
         """Close the listeners and end the programs that were started."""
         ending = [*self._on_their_way, *([self._beat] if self._beat is not None else [])]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        if self._inbox is not None:
+            await self._inbox.stop()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         if self._pair is not None:
             await self._pair.stop()

@@ -197,7 +197,8 @@ def _free(case: Case) -> Precondition:
         return Precondition(sentence, True, "there is none of this name")
     if not _is_ours(case.existing):
         return Precondition(sentence, False, "there is one that this portal did not make: choose another name")
-    return Precondition(sentence, True, "the portal made it and writes it anew")
+    said = "the portal made it and writes it anew; a test alert shows whether a new address is in force"
+    return Precondition(sentence, True, said)
 
 
 def secret(snapshot: Snapshot, params: ChannelParams, namespace: str) -> Precondition:

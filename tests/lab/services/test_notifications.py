@@ -225,3 +225,20 @@ def test_the_embedded_one_calls_its_receivers_and_counts_what_comes_of_it(tmp_pa
 @pytest.mark.skipif(DEBIAN is None, reason="Debian's Alertmanager is not on this machine")
 def test_debians_says_the_same(tmp_path: Path) -> None:
     assert asyncio.run(observed(debian, tmp_path)) == EXPECTED
+
+
+def test_the_inbox_keeps_what_it_is_told() -> None:
+    async def told() -> Any:
+        services = Services(Store(world("empty")), clock=lambda: datetime.now(UTC), engine="embedded")
+        url = await services.start_inbox()
+        try:
+            async with aiohttp.ClientSession(trust_env=False) as session:
+                statuses = [(await session.post(f"{url}/hook", json={"n": n})).status for n in (1, 2)]
+                statuses.append((await session.post(url, data=b"no json")).status)
+                statuses.append((await session.delete(url)).status)
+                async with session.get(url) as answer:
+                    return statuses, [(each["path"], each["body"]) for each in await answer.json()]
+        finally:
+            await services.stop()
+
+    assert asyncio.run(told()) == ([204, 204, 400, 405], [("/hook", {"n": 2}), ("/hook", {"n": 1})])
