@@ -24,6 +24,10 @@ from monitoring.snapshot import Snapshot
 FILE = "portal.remediation/git-file"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*\.ya?ml")
 _CONTEXT = 3
+#: lines around a change that stand in so many places that no more of them help
+_MOST_CONTEXT = 40
+#: lines times lines that are compared; values come from the cluster and may be made to be slow
+_MOST_WORK = 4_000_000
 #: a hunk that begins at line 1 is only looked for there
 _OFFSET = 10
 _NO = "No patch can be made here"
@@ -205,11 +209,8 @@ def _diff(app: Application, edits: Sequence[Edit], place: File) -> tuple[str, st
 
 def _hunks(before: _Block, after: _Block) -> list[_Hunk]:
     """The changes with as much context as makes each of them findable. :raises ValueError: not without a credential."""
-    matcher = difflib.SequenceMatcher(None, before.lines, after.lines, autojunk=False)
     groups: list[tuple[int, int, list[tuple[int, int, int, int]]]] = []
-    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        if tag == "equal":
-            continue
+    for i1, i2, j1, j2 in _changes(before.lines, after.lines):
         if before.hidden & set(range(i1, i2)) or after.hidden & set(range(j1, j2)):
             raise ValueError("a line that holds a credential would have to change; do it by hand")
         low, high = _findable(before, i1, i2)
@@ -221,21 +222,37 @@ def _hunks(before: _Block, after: _Block) -> list[_Hunk]:
     return [_hunk(before.lines, after.lines, *group) for group in groups]
 
 
+def _changes(before: list[str], after: list[str]) -> Iterable[tuple[int, int, int, int]]:
+    """The ranges that differ, as ``(from, to)`` in each. :raises ValueError: too much to compare."""
+    first = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
+    same = 0
+    while same < min(len(before), len(after)) - first and before[-1 - same] == after[-1 - same]:
+        same += 1
+    old, new = before[first : len(before) - same], after[first : len(after) - same]
+    if len(old) * len(new) > _MOST_WORK:
+        raise ValueError("the changes lie too far apart in values that are too long; make them one by one")
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            yield i1 + first, i2 + first, j1 + first, j2 + first
+
+
 def _findable(block: _Block, first: int, end: int) -> tuple[int, int]:
     """The range around a change that stands once only in the block."""
     lines, (low, high) = block.lines, (first, end)
-    for grown in range(len(lines) + 1):
+    for grown in range(_MOST_CONTEXT):
         before = (low, high)
         once = low < high and _count(lines, lines[low:high]) == 1
         if once and grown >= _CONTEXT:
-            break
+            return low, high
         low -= int(low > 0 and low - 1 not in block.hidden)
         high += int(high < len(lines) and high not in block.hidden)
+        if before == (low, high) and once:
+            return low, high
         if before == (low, high):
-            if once:
-                break
-            raise ValueError(_NOT_FINDABLE)
-    return low, high
+            break
+    raise ValueError(_NOT_FINDABLE)
 
 
 def _count(lines: list[str], part: list[str]) -> int:

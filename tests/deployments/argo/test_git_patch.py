@@ -196,3 +196,24 @@ def test_values_of_one_of_several_sources_stand_deeper() -> None:
     assert "\n-            enabled: true\n" in patch_of("grafana.enabled=false", app).text
     app["spec"]["sources"].append({"chart": "loki", "helm": {"values": "a: 1\n"}})
     assert patch_of("grafana.enabled=false", app).text == ""
+
+
+@pytest.mark.parametrize(
+    "hostile", ["same: [{}]\n".format(", ".join("a" * 3000)), "".join(f"k{n}: x\n" for n in range(4000))]
+)
+def test_long_values_are_not_slow_and_still_right(hostile: str, tmp_path: Path) -> None:
+    import time
+
+    text = hostile + "list:\n" + "  - a\n" * 3000 + "end: 1\nlast: 2\n"
+    app = merged(child(), {"spec": {"source": {"helm": {"values": text}}}})
+    began = time.process_time()
+    patch = patch_of("end=5", app)
+    assert "-        end: 1\n+        end: 5\n" in patch.text
+    assert time.process_time() - began < 20
+
+
+def test_a_place_that_looks_like_every_other_is_not_guessed() -> None:
+    text = "".join(f"k{n}:\n" + "  a: 1\n" + "".join(f"  b{i}: 1\n" for i in range(200)) for n in range(2))
+    app = merged(child(), {"spec": {"source": {"helm": {"values": text.replace("k0:\n", "k0: # x\n")}}}})
+    patch = patch_of("k1.b100=2", app)
+    assert patch.text == "" and "not enough to find the place" in patch.sentence
