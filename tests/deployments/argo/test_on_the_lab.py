@@ -359,6 +359,7 @@ def test_the_lab_does_revert_what_the_precondition_warns_of(well: RunningLab) ->
 def test_a_pause_that_somebody_reverts_is_a_failure(
     desk: Desks, well: RunningLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(autosync, "_STEADY", 10)
     at = desk(well)
     plan = at.plan("pause-auto-sync", application="root-app")
     run = start_run(at._user, plan.pk, "click", "")
