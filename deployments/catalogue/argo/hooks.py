@@ -124,6 +124,8 @@ def draft(snapshot: Snapshot, params: HookParams) -> PlanDraft:
 def _waiting(app: Application, hook: Hook) -> Precondition:
     sentence = "A sync waits for this hook"
     state = app.status.operation_state
+    if app.operation is None and is_held(hook.found):
+        return Precondition(sentence, True, "none any more; its deletion still waits for Argo CD")
     if app.operation is None or state is None or state.phase not in reading.BUSY:
         stale = app.operation is None and state is not None and state.phase in reading.BUSY
         return Precondition(
@@ -188,7 +190,17 @@ def _is_old(found: KubeObject, now: datetime) -> bool:
 
 def _steps(app: Application, hook: Hook, *, then_sync: bool) -> Iterable[StepSpec]:
     where = targets.where(app)
-    yield targets.step(app)(
+    if app.operation is not None:
+        yield _terminate(app, where)
+    if hook.found is not None:
+        yield _release(hook, hook.found.metadata) if is_held(hook.found) else _delete(hook, hook.found.metadata)
+    if then_sync:
+        yield sync_step(app, [], f"Sync {app.metadata.name}, prune off")
+
+
+def _terminate(app: Application, where: dict[str, str]) -> StepSpec:
+    """It may end by itself meanwhile: that is what is wanted."""
+    return targets.step(app)(
         verb="terminate",
         title=f"Terminate the sync of {app.metadata.name} that waits",
         how="merge patch",
@@ -199,10 +211,6 @@ def _steps(app: Application, hook: Hook, *, then_sync: bool) -> Iterable[StepSpe
         until=Condition("argocd_idle", where),
         irreversible=True,
     )
-    if hook.found is not None:
-        yield _release(hook, hook.found.metadata) if is_held(hook.found) else _delete(hook, hook.found.metadata)
-    if then_sync:
-        yield sync_step(app, [], f"Sync {app.metadata.name}, prune off")
 
 
 def _delete(hook: Hook, meta: Meta) -> StepSpec:

@@ -93,6 +93,15 @@ def test_a_deletion_that_waits_has_only_argo_cds_finalizer_taken_off() -> None:
     assert [g.name for g in draft.steps[1].guards] == ["argocd_hook_held"]
 
 
+def test_a_deletion_that_still_waits_when_the_operation_is_over_is_let_go() -> None:
+    """Else a hook that outlived the first plan could never be cleared."""
+    held = job(deletionTimestamp="2025-11-23T13:50:00Z", finalizers=[HOOK_FINALIZER])
+    draft = planned(SLUG, scene(held, app={}), hook=f"Job/{JOB}")
+    assert unmet(draft) == []
+    assert verbs(draft) == ["release", "sync"]
+    assert any("no operation is running" in u for u in unmet(planned(SLUG, scene(job(), app={}), hook=JOB)))
+
+
 def test_a_finalizer_is_not_touched_before_a_deletion_was_asked_for() -> None:
     draft = planned(SLUG, scene(job(finalizers=[HOOK_FINALIZER]), pods=(pod("Pending", PULL),)))
     assert verbs(draft) == ["terminate", "delete", "sync"]
