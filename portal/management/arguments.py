@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import Permission, User
 from django.core.management.base import CommandParser
 
+from deployments.models import Run
 from portal.management.reading import refuse
 
 #: a person with a shell on the portal's machine; cannot sign in
@@ -50,6 +51,15 @@ def person(name: str) -> User:
         user.save()
         user.user_permissions.set(Permission.objects.filter(content_type__app_label="deployments", codename__in=_MAY))
     return user
+
+
+def run(name: str) -> Run:
+    """A run by its number or id. :raises CommandError: there is none."""
+    by = {"number": int(name)} if name.isdecimal() and len(name) < 10 else {"pk": name}
+    found = Run.objects.select_related("plan").filter(**by).first()
+    if found is None:
+        raise refuse(f"There is no run {name[:40]}.")
+    return found
 
 
 def as_json(document: Any) -> str:

@@ -113,3 +113,51 @@ def test_without_wait_nothing_is_claimed_to_be_done(cluster: FakeCluster) -> Non
 def test_the_command_line_user_cannot_sign_in() -> None:
     call("plan", SLUG)
     assert not User.objects.get(username="command-line").has_usable_password()
+
+
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap"}
+
+
+def _labelled(cluster: FakeCluster) -> Run:
+    """A run of set-label that succeeded."""
+    meta = {"name": "board", "namespace": "platform-monitoring", "uid": "cm-1", "labels": {"a": "1"}}
+    cluster.put("configmaps", {**CONFIG, "metadata": meta, "data": {}})
+    params = ["kind=ConfigMap", "namespace=platform-monitoring", "name=board", "key=a", "value=2"]
+    code, printed = call("run_action", "set-label", "--param", *params, "--yes", "--wait")
+    assert code == 0, printed
+    return Run.objects.get(pk=printed["run"])
+
+
+def test_undo_shows_its_plan_and_runs_it_with_yes(cluster: FakeCluster) -> None:
+    run = _labelled(cluster)
+    code, plan = call("undo", str(run.number))
+    assert (code, plan["action"]) == (0, "undo-run")
+    assert cluster.objects["configmaps"][("platform-monitoring", "board")]["metadata"]["labels"]["a"] == "2"
+    code, printed = call("undo", run.pk, "--yes", "--wait")
+    assert (code, printed["state"]) == (0, "succeeded")
+    assert cluster.objects["configmaps"][("platform-monitoring", "board")]["metadata"]["labels"]["a"] == "1"
+    assert call("undo", run.pk)[0] == 2, "it was undone already"
+
+
+def test_cancel_ends_a_run_that_nobody_has_begun(cluster: FakeCluster) -> None:
+    _, printed = call("run_action", SLUG, *SHORT, "--yes")
+    code, cancelled = call("cancel", printed["run"])
+    assert (code, cancelled["state"]) == (0, "cancelled")
+    assert call("cancel", printed["run"])[0] == 1
+    assert cluster.ledger == []
+
+
+def test_a_run_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(CommandError, match="There is no run 77"):
+        call_command("undo", "77")
+
+
+def test_the_catalogue_is_listed() -> None:
+    code, printed = call("actions")
+    assert code == 0
+    by_slug = {action["slug"]: action for action in printed["actions"]}
+    assert by_slug[SLUG]["tier"] == 1
+    assert "undo-run" not in by_slug
+    assert all(action["guards"] and action["undo"] and action["summary"] for action in printed["actions"]), [
+        slug for slug, action in by_slug.items() if not (action["guards"] and action["undo"])
+    ]

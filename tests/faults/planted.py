@@ -181,7 +181,7 @@ def deaf_to_cancel(stack: ExitStack) -> None:
 
 def deaf_to_stop(stack: ExitStack) -> None:
     """Does not look at the stop switch."""
-    _set(stack, "deployments.engine.steps", "_stopped", lambda turn: 0.0)
+    _set(stack, "deployments.gates", "hold_of", lambda *_: None)
 
 
 def patient_with_poison(stack: ExitStack) -> None:
