@@ -91,6 +91,12 @@ def needs(snapshot: Snapshot, params: RevertParams) -> Iterable[Need]:
     yield Raw("namespaces", "", params.namespace)
     yield loading.RULES
     yield Objects("events", params.namespace)
+    with suppress(Missing):
+        raw = snapshot.raw(loading.RULE_OBJECTS, params.namespace, params.name)
+        if raw is not None:
+            meta = fields.meta_of(raw)
+            file = loading.file_of(meta.namespace, meta.name, meta.uid)
+            yield from (loading.failures(file, which) for which in ("failures", "evaluations"))
     yield Objects(managers.PROMETHEUSES)
     yield from managers.operator_needs()
     yield from ownership.needs()
@@ -137,10 +143,12 @@ def _case(snapshot: Snapshot, params: RevertParams) -> _Case:
 def _failing(snapshot: Snapshot, meta: Meta) -> dict[str, str]:
     """Loaded groups with a rule that failed at its last evaluation, and which."""
     bad: dict[str, str] = {}
-    for group in loading.groups(snapshot, loading.file_of(meta.namespace, meta.name, meta.uid)):
+    file = loading.file_of(meta.namespace, meta.name, meta.uid)
+    for group in loading.groups(snapshot, file):
         if group.failing:
-            first = group.failing[0]
-            bad[group.name] = f"rule {clean(first.name, 80)} failed at {clean(first.at, 30)}: {clean(first.error, 200)}"
+            first, share = group.failing[0], loading.failed_share(snapshot, file, group.name)
+            said = f"rule {clean(first.name, 80)} failed at {clean(first.at, 30)}: {clean(first.error, 200)}"
+            bad[group.name] = f"{said}{f'; the group {share}' if share else ''}"
     return bad
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,9 @@ def test_a_channel_is_created_proved_and_taken_back(desk: Desks, lab: RunningLab
     assert [a["labels"]["namespace"] for a in hook.of(f"{again.pk}.1")] == ["dev"]
     assert len(hook.of(f"{sent.pk}.1")) == 1
 
+    # Git does not say the strategy: Argo CD, selfHeal on, has left it alone all the while
+    assert lab.get(ALERTMANAGER)["spec"]["alertmanagerConfigMatcherStrategy"] == {"type": "None"}
+    assert lab.app()["status"]["sync"]["status"] == "Synced"
     undo(at, made)
     assert gone(lab, f"{CONFIGS}/portal-webhook")
     lab.until(lambda: receivers(lab) == ["null"], "the channel is out of Alertmanager's configuration")
@@ -163,6 +167,53 @@ def test_a_silence_is_made_once_and_expired(desk: Desks, lab: RunningLab) -> Non
     (silence,) = lab.get(f"{PROXY}/silences")
     assert silence["status"]["state"] == "expired"
     assert not ended.plan.document["undo"].startswith("Not needed")
+
+
+def test_a_request_whose_answer_is_lost_is_not_sent_twice(desk: Desks, lab: RunningLab) -> None:
+    at = desk(lab)
+    given = {"matchers": "alertname=LostAnswer", "comment": "its answer is lost", "duration": "10m"}
+    plan = at.plan("silence-alerts", **given)
+    fault = {"action": "reset", "when": "after", "verb": "create", "resource": "services/proxy", "count": 1}
+    lab.http.post("/lab/faults", json=fault).raise_for_status()
+    run = succeeded(at.carry(plan))
+    lab.http.delete("/lab/faults").raise_for_status()
+    made = [s for s in lab.get(f"{PROXY}/silences") if "its answer is lost" in s["comment"]]
+    assert len(made) == 1
+    assert "it is so already, not sending it" in told(run)
+
+
+def test_with_the_rights_of_deploy_rbac_and_no_more(desk: Desks, lab: RunningLab, hook: Hook, settings: Any) -> None:
+    """The two ServiceAccounts, each with a token of its own: nothing of the family needs the admin."""
+    at = desk(lab)
+    settings.PORTAL_KUBECONFIG = str(as_account(lab, "portal-observer"))
+    settings.PORTAL_WRITE_KUBECONFIG = str(as_account(lab, "portal-operator"))
+    at = Desk(lab, at._user)
+    made = succeeded(at.run("create-notification-channel", kind="webhook", url=hook.url, name="restricted"))
+    assert "portal-operator" in str(made.plan.preconditions)
+    succeeded(at.run("send-test-alert"))
+    run = succeeded(
+        at.run("silence-alerts", matchers="alertname=Restricted", comment="with few rights", duration="10m")
+    )
+    (silence,) = [s for s in lab.get(f"{PROXY}/silences") if f"{run.pk}.1" in s["comment"]]
+    succeeded(at.run("expire-silence", silence=silence["id"]))
+    (missing,) = unmet(at.plan("create-notification-channel", kind="slack", channel="#x", secret_name="other",
+                               secret_key="url", name="restricted"))  # fmt: skip
+    assert "resourceNames: [other], verbs: [get]" in missing
+    undo(at, made)
+
+
+def as_account(lab: RunningLab, name: str) -> Path:
+    """A kubeconfig of a ServiceAccount of the portal's."""
+    spec = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    answer = lab.http.post(f"/api/v1/namespaces/phaseboard/serviceaccounts/{name}/token", json=spec)
+    answer.raise_for_status()
+    config = yaml.safe_load(lab.kubeconfig.read_text())
+    config["users"] = [{"name": name, "user": {"token": answer.json()["status"]["token"]}}]
+    config["contexts"] = [{"name": name, "context": {"cluster": config["clusters"][0]["name"], "user": name}}]
+    config["current-context"] = name
+    path = lab.kubeconfig.with_name(name)
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 # -- what Prometheus picks up

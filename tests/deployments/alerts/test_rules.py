@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.catalogue.action import MARK, CannotPlan, Condition, Delete, Patch
+from deployments.catalogue.alerts import loading
 from deployments.catalogue.seen import Outlook, Seen
 from monitoring.snapshot import Missing
 from tests.deployments.alerts.scene import PROMETHEUSES, RULES, Scene
@@ -14,6 +15,7 @@ from tests.deployments.alerts.test_selection import loaded
 from tests.deployments.nodes.scene import unmet
 
 SLUG = "revert-bad-rule"
+FILE = "dev-portal-rules-u-2.yaml"
 GIVEN = {"namespace": "dev", "name": "portal-rules"}
 
 
@@ -42,6 +44,9 @@ def scene(*groups: str, bad: str = "", left_out: str = "", **labels: str) -> Sce
         made.add("events", event)
     else:
         made.groups = [loaded(name, "ok", "err" if name == bad else "ok") for name in groups]
+    for which, value in (("failures", "19.9"), ("evaluations", "40")):
+        labels = {"rule_group": f"/etc/prometheus/rules/x/{FILE};{bad}"}
+        made.queries[loading.failures(FILE, which).expr] = [{"metric": labels, "value": [1.0, value]}] if bad else []
     return made
 
 
@@ -56,7 +61,7 @@ def test_the_group_that_fails_is_taken_out_and_the_others_are_written_whole() ->
     assert step.until == Condition("prometheus_group_gone", {**GIVEN, "uid": "u-2", "group": "b", "rest": ["a", "c"]})
     assert drafted.params["group"] == "b"
     assert "rule R1 failed at" in drafted.preconditions[0].evidence
-    assert "many-to-many" in drafted.preconditions[0].evidence
+    assert drafted.preconditions[0].evidence.endswith("many-to-many; the group failed 20 of 40 evaluations in 10 min")
     assert (
         drafted.blast.sentence == "2 rules of 1 group go. Nobody is told of AlertB any more. What uses b:x has no data."
     )
@@ -129,6 +134,10 @@ def test_what_git_writes_comes_back_so_it_is_refused(remove: str, words: str) ->
 def test_missing_answers_start_nothing() -> None:
     made = scene("a", bad="a")
     made.fetches["prometheus /api/v1/rules"] = {"status": 0, "error": "no answer"}
+    with pytest.raises(Missing):
+        made.draft(SLUG, **GIVEN)
+    made = scene("a", bad="a")
+    made.queries.clear()
     with pytest.raises(Missing):
         made.draft(SLUG, **GIVEN)
     made = scene("a", left_out="x")
