@@ -70,6 +70,7 @@ def needs(snapshot: Snapshot, _params: SendParams) -> Iterable[Need]:
     yield api.ALL_ALERTS
     yield from managers.needs(snapshot, managers.ALERTMANAGERS, "", "")
     yield delivery.counters("")
+    yield delivery.IN_HISTORY
     with suppress(Missing, CannotPlan):
         yield delivery.counters(managers.choose(snapshot, managers.ALERTMANAGERS, "", "").namespace)
 
@@ -157,8 +158,9 @@ def _home(snapshot: Snapshot) -> str:
 def _counted_where(snapshot: Snapshot, home: str, kinds: Iterable[str]) -> str | None:
     """The namespace by which the counters are found: Alertmanager's own, or any; None when they are not found.
 
-    :raises Missing: Prometheus does not answer.
+    :raises Missing: Prometheus does not answer, or does not look into its history (before 2.33).
     """
+    snapshot.reply(delivery.IN_HISTORY)
     for namespace in dict.fromkeys((home, "")):
         if not delivery.countable(delivery.read(snapshot, delivery.counters(namespace)), kinds):
             return namespace

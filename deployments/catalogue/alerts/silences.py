@@ -242,26 +242,7 @@ def draft_expire(snapshot: Snapshot, params: ExpireParams) -> PlanDraft:
                 f"until {clean(found.ends_at, 30)}, of {clean(found.by, 60)}: {clean(found.comment, 160)}",
             ),
         ),
-        steps=(
-            StepSpec(
-                verb="expire",
-                title=f"Expire the silence of {shown}",
-                how="Alertmanager's API",
-                resource="silences.alertmanager",
-                namespace="",
-                name=found.id,
-                effect=Call(
-                    service="alertmanager",
-                    method="DELETE",
-                    path=f"/api/v2/silence/{found.id}",
-                    made=Condition("alertmanager_silence_expired", {"id": found.id}),
-                    shown=(Shown("silence.state", found.state, "expired"),),
-                ),
-                until=Condition("alertmanager_silence_expired", {"id": found.id}),
-                timeout_seconds=_SECONDS,
-                irreversible=True,
-            ),
-        ),
+        steps=(_expire(found, shown),),
         verification=Verification((), 0, 0),
         undo=f"Irreversible: an ended silence does not begin again. Make a new one with the matchers {shown}.",
         blast=Blast(
@@ -272,6 +253,27 @@ def draft_expire(snapshot: Snapshot, params: ExpireParams) -> PlanDraft:
                 f"{len(loud)} of them by nothing else, and will be told at the next turn of their group."
             ),
         ),
+    )
+
+
+def _expire(found: api.Silence, shown: str) -> StepSpec:
+    return StepSpec(
+        verb="expire",
+        title=f"Expire the silence of {shown}",
+        how="Alertmanager's API",
+        resource="silences.alertmanager",
+        namespace="",
+        name=found.id,
+        effect=Call(
+            service="alertmanager",
+            method="DELETE",
+            path=f"/api/v2/silence/{found.id}",
+            made=Condition("alertmanager_silence_expired", {"id": found.id}),
+            shown=(Shown("silence.state", found.state, "expired"),),
+        ),
+        until=Condition("alertmanager_silence_expired", {"id": found.id}),
+        timeout_seconds=_SECONDS,
+        irreversible=True,
     )
 
 

@@ -25,6 +25,7 @@ def scene(config: Any = None) -> Scene:
     made.config = config or with_channel()
     for namespace in (MONITORING, ""):
         made.count({"webhook": (12, 0, 12, 0), "slack": (0, 0, 0, 0)}, namespace)
+    made.queries[delivery.IN_HISTORY.expr] = []
     return made
 
 
@@ -161,6 +162,13 @@ def test_without_counters_nothing_could_be_proved() -> None:
     assert "Prometheus must scrape Alertmanager" in reason
     made.queries.clear()
     with pytest.raises(Missing):
+        made.draft(SLUG)
+
+
+def test_a_prometheus_that_does_not_look_back_proves_nothing() -> None:
+    made = scene()
+    made.queries[delivery.IN_HISTORY.expr] = {"status": 0, "error": "Prometheus: @ modifier is disabled (HTTP 400)"}
+    with pytest.raises(Missing, match="@ modifier is disabled"):
         made.draft(SLUG)
 
 
