@@ -142,6 +142,9 @@ class HistoryEntry(Part, frozen=True):
     revision: str = ""
     deployed_at: datetime | None = None
     deploy_started_at: datetime | None = None
+    #: what was deployed at that revision; kept raw: a chart's version is no revision of its values
+    source: Any = None
+    sources: Any = None
 
 
 class AppStatus(Part, frozen=True):

@@ -7,6 +7,7 @@ it declares; what was not read is simply not there, so a gap never makes a cause
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -131,8 +132,19 @@ def older(scene: Scene, at: datetime | None, seconds: float) -> bool:
 
 
 def log_line(container: str, line: str) -> str:
-    """One line of a log as evidence."""
-    return f"{clean(container, 60)} log: {clean(line, 300)}"
+    """One line of a log as evidence; of a line in JSON what it says, without the braces around it."""
+    return f"{clean(container, 60)} log: {clean(_said(line), 300)}"
+
+
+def _said(line: str) -> str:
+    if not line.startswith("{") or not line.rstrip().endswith("}"):
+        return line
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    words = [str(entry[key]) for key in ("msg", "message", "error", "err") if entry.get(key)]
+    return ": ".join(dict.fromkeys(words)) or line
 
 
 def event_line(scene: Scene, event: Event) -> str:

@@ -4,12 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from integrations.kubernetes.objects import ConfigMap
-from monitoring.checks.grafana import GRAFANA
+from monitoring.checks.grafana import DATASOURCES, GRAFANA
 from monitoring.diagnosis import values
 from monitoring.diagnosis.scene import DATASOURCE_LABEL, Scene, is_sidecar
-from monitoring.snapshot import labels_match
+from monitoring.snapshot import Fetch, labels_match
+
+Entry = dict[str, Any]
+
+
+def in_grafana(scene: Scene) -> list[Entry] | None:
+    """The datasources Grafana has; None when that was not read."""
+    reply = scene.reply(DATASOURCES)
+    if reply is None or reply.status != 200 or not isinstance(reply.body, list):
+        return None
+    return [entry for entry in reply.body if isinstance(entry, dict)]
+
+
+def health_of(entry: Entry) -> Fetch:
+    """What Grafana says of a datasource when it is asked to reach it."""
+    return Fetch("grafana", f"/api/datasources/uid/{quote(str(entry.get('uid', '')), safe='')}/health")
+
+
+def service_of(entry: Entry) -> tuple[str, str] | None:
+    """Namespace and name of the Service a datasource's address names, or nothing for one outside."""
+    url = str(entry.get("url") or "")
+    try:
+        host = (urlsplit(url).hostname or "") if "//" in url else ""
+    except ValueError:
+        return None
+    parts = host.split(".")
+    if len(parts) < 2 or (len(parts) > 2 and parts[2] != "svc"):
+        return None
+    return parts[1], parts[0]
+
+
+def unreachable(scene: Scene) -> list[tuple[Entry, str]]:
+    """Datasources that Grafana has and does not reach, with what it says of them."""
+    found: list[tuple[Entry, str]] = []
+    for entry in in_grafana(scene) or []:
+        reply = scene.reply(health_of(entry))
+        body = reply.body if reply is not None and isinstance(reply.body, dict) else {}
+        if reply is not None and str(body.get("status", "")).upper() == "ERROR":
+            found.append((entry, str(body.get("message", ""))))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def diagnose(snapshot: Snapshot, subject: Mapping[str, Any], now: datetime) -> l
         return []
     ordered = sorted(causes, key=lambda one: (one[0].layer, -one[1].confidence))
     top = outcome.completed(scenes, ordered[0][1], [finding for _, finding in consequences], [f for _, f in found])
-    return _descending([top, *(finding for _, finding in ordered[1:_MOST])])
+    told = [top, *(finding for _, finding in ordered[1:_MOST])]
+    return _descending([outcome.possible(scenes, finding) for finding in told])
 
 
 def _of_scene(scene: Scene) -> list[Found]:

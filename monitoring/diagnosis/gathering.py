@@ -11,15 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.kubernetes.objects import ConfigMap, ContainerStatus, Pod, Service, Workload
+from integrations.kubernetes.parts import KubeObject
 from monitoring.checks.grafana import GRAFANA
+from monitoring.checks.operator import ALERTMANAGERS, PROMETHEUSES
 from monitoring.checks.pods import is_ready, matching, statuses
 from monitoring.checks.text import spelled
 from monitoring.checks.workloads import PLURALS, selected
 from monitoring.diagnosis import owning, values
 from monitoring.diagnosis.logs import lines_of
 from monitoring.diagnosis.scene import DATASOURCE_LABEL, Bad, Scene, settled
-from monitoring.snapshot import Missing, Snapshot, labels_match
+from monitoring.snapshot import Missing, Objects, Snapshot, labels_match
 
+#: the object of the Prometheus operator that a product is made of
+OPERATED = {"prometheus": PROMETHEUSES, "alertmanager": ALERTMANAGERS}
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 #: kinds of subject that have no workload of their own
 BARE = frozenset({"application", "claims", "storage_class", "nodes", "targets", "objects", "placement", "address", ""})
@@ -95,18 +99,25 @@ def nowhere(scene: Scene) -> bool:
     return has_workloads(scene) and not scene.namespace and bool(scene.selector)
 
 
+def searched(scene: Scene) -> list[Objects]:
+    """What tells the namespace of a subject that names none: workloads and pods with its labels, and the object an
+    operator makes it of, for operators label pods, not always their owner."""
+    lists = [Objects(PLURALS[kind], "", scene.selector) for kind in kinds_of(scene)]
+    made_of = OPERATED.get(scene.kind)
+    return [*lists, Objects("pods", "", scene.selector), *([Objects(made_of)] if made_of else [])]
+
+
 def _find_namespace(scene: Scene) -> None:
     if not nowhere(scene):
         return
-    found: set[str] = set()
-    for kind in kinds_of(scene):
+    for need in searched(scene):
         try:
-            items: list[Workload] = scene.snapshot.objects(PLURALS[kind], "", scene.selector)
+            items: list[KubeObject] = scene.snapshot.objects(need.resource, need.namespace, need.labels)
         except Missing:
             continue
-        found |= {item.metadata.namespace for item in items}
-    if found:
-        scene.namespace = min(found)
+        if items:
+            scene.namespace = min(item.metadata.namespace for item in items)
+            return
 
 
 def _touched(scene: Scene) -> bool:

@@ -31,6 +31,20 @@ def completed(scenes: Sequence[Scene], top: Finding, later: Iterable[Finding], e
     )
 
 
+def possible(scenes: Sequence[Scene], finding: Finding) -> Finding:
+    """Without remedies by an Application that is being deleted: Argo CD carries out no operation of it any more."""
+    apps = [scene.application.metadata for scene in scenes if scene.application is not None]
+    going = {meta.name for meta in apps if meta.deletion_timestamp is not None}
+    lost = {slug for slug, known in finding.parameters.items() if known.get("application") in going}
+    if not lost:
+        return finding
+    return msgspec.structs.replace(
+        finding,
+        remedies=tuple(slug for slug in finding.remedies if slug not in lost),
+        parameters={slug: known for slug, known in finding.parameters.items() if slug not in lost},
+    )
+
+
 def _consequences(scenes: Iterable[Scene], followed: Iterable[Finding]) -> Iterable[str]:
     for finding in followed:
         yield f"{finding.title} ({finding.id})"

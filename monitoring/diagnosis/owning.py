@@ -15,6 +15,7 @@ from integrations.kubernetes.kinds import BY_KIND
 from integrations.kubernetes.parts import Meta
 from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.grafana import GRAFANA
+from monitoring.diagnosis.datasources import service_of, unreachable
 from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Query
 
@@ -99,15 +100,16 @@ def through(scene: Scene) -> list[dict[str, Any]]:
     for item in sorted(app.status.resources, key=lambda item: not is_grafana(item)):
         ill = item.health is not None and item.health.status in _ILL
         if item.kind in _WORKLOADS and (ill or is_grafana(item)):
-            found.append(_subject(app, item))
+            found.append(_subject(scene, app, item))
         elif item.kind in _OPERATED and ill:
             label = f"app.kubernetes.io/name={_OPERATED[item.kind]}"
-            found.append(_subject(app, item) | {"kind": _OPERATED[item.kind], "name": "", "selector": label})
+            found.append(_subject(scene, app, item) | {"kind": _OPERATED[item.kind], "name": "", "selector": label})
     return found[:_MOST]
 
 
-def _subject(app: Application, item: AppResource) -> dict[str, Any]:
+def _subject(scene: Scene, app: Application, item: AppResource) -> dict[str, Any]:
     subject: dict[str, Any] = {
+        "asks": scene.subject.get("asks"),
         "kind": "workload",
         "namespace": item.namespace,
         "name": item.name,
@@ -135,14 +137,22 @@ _SILENT = 120
 
 
 def behind(scene: Scene) -> list[dict[str, Any]]:
-    """Subjects that say more about an Application's trouble: a hook's Job, the repo-server, the controller."""
-    app = scene.application
-    if scene.kind == "targets" and _silent(scene):
-        return [{"kind": "prometheus", "selector": "app.kubernetes.io/name=prometheus", "workload": "StatefulSet"}]
-    if app is None:
-        return []
+    """Subjects that say more about what a scene shows: what is behind a datasource or target, and what stands behind an
+    Application's trouble (a hook's Job, the repo-server, the controller)."""
+    if scene.kind == "targets":
+        return _behind_targets(scene)
+    found: list[dict[str, Any]] = []
+    if scene.kind == "grafana" and scene.asks("grafana_datasource", "grafana_dashboards"):
+        services = dict.fromkeys(where for entry, _ in unreachable(scene) if (where := service_of(entry)) is not None)
+        found += [{"kind": "service", "namespace": ns, "name": name} for ns, name in services][:2]
+    return found + (_behind_application(scene, scene.application) if scene.application is not None else [])
+
+
+def _behind_application(scene: Scene, app: Application) -> list[dict[str, Any]]:
     where = {"namespace": app.metadata.namespace, "name": app.metadata.name}
-    found = [{"kind": "job", "namespace": ns, "name": name, "application": where} for ns, name in _hooks(app)]
+    found: list[dict[str, Any]] = [
+        {"kind": "job", "namespace": ns, "name": name, "application": where} for ns, name in hooks_of(app)
+    ]
     errors = [c.message[:4000] for c in app.status.conditions if c.type in {"ComparisonError", "UnknownError"}]
     parts = []
     if any(_REPO_SERVER.search(message) for message in errors):
@@ -150,7 +160,7 @@ def behind(scene: Scene) -> list[dict[str, Any]]:
     seen = app.status.reconciled_at
     if app.operation is not None and seen is not None and (scene.now - seen).total_seconds() > _SILENT:
         parts.append("application-controller")
-    found += [
+    return found + [
         {
             "kind": "workload",
             "namespace": app.metadata.namespace,
@@ -159,19 +169,33 @@ def behind(scene: Scene) -> list[dict[str, Any]]:
         }
         for part in parts
     ]
-    return found
 
 
-def _silent(scene: Scene) -> bool:
-    """Whether Prometheus was asked for these targets and nothing answered."""
+def _behind_targets(scene: Scene) -> list[dict[str, Any]]:
+    """Prometheus itself, when it does not answer; else what is behind the targets it does not get."""
     reply = scene.snapshot.replies.get(Query(f"up{{{scene.selector}}}" if scene.selector else "up"))
-    return reply is not None and reply.status == 0
+    if reply is not None and reply.status == 0:
+        return [{"kind": "prometheus", "selector": "app.kubernetes.io/name=prometheus", "workload": "StatefulSet"}]
+    found: list[dict[str, Any]] = []
+    for row in reply.body if reply is not None and isinstance(reply.body, list) else []:
+        metric, value = (row.get("metric"), row.get("value")) if isinstance(row, dict) else (None, None)
+        down = isinstance(value, list | tuple) and len(value) == 2 and str(value[1]) != "1"
+        if not down or not isinstance(metric, dict) or not metric.get("namespace") or not metric.get("service"):
+            continue
+        where = {"namespace": str(metric["namespace"])}
+        if metric.get("container") == "grafana":
+            part = where | {"kind": "grafana", "selector": GRAFANA}
+        else:
+            part = where | {"kind": "service", "name": str(metric["service"])}
+        if part not in found:
+            found.append(part)
+    return found[:3]
 
 
-def _hooks(app: Application) -> list[tuple[str, str]]:
+def hooks_of(app: Application | None) -> list[tuple[str, str]]:
     """Hook Jobs that run or failed in the last operation, as namespace and name."""
-    state = app.status.operation_state
-    if state is None or state.phase == "Succeeded":
+    state = app.status.operation_state if app is not None else None
+    if app is None or state is None or state.phase == "Succeeded":
         return []
     rows = state.sync_result.resources or [] if state.sync_result else []
     found = [

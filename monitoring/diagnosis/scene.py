@@ -158,6 +158,8 @@ class Scene:
     def claims(self) -> list[Claim]:
         """The claims that the pods here mount and that exist."""
         wanted = {name for pod in self.pods for name in claim_names(pod)}
+        if not wanted:
+            return []
         return [item for item in self.read("persistentvolumeclaims", self.namespace) if item.metadata.name in wanted]
 
     # -- what follows from it

@@ -14,7 +14,7 @@ from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.services import SLICES
 from monitoring.checks.workloads import PLURALS
 from monitoring.diagnosis import registry
-from monitoring.diagnosis.gathering import has_workloads, kinds_of, scenes_of
+from monitoring.diagnosis.gathering import has_workloads, kinds_of, scenes_of, searched
 from monitoring.diagnosis.logs import logs
 from monitoring.diagnosis.owning import named
 from monitoring.diagnosis.scene import DATASOURCE_LABEL, Scene
@@ -38,7 +38,7 @@ def needs_of(snapshot: Snapshot, subject: Mapping[str, Any]) -> Iterable[Need]:
 
 def _of_workload(scene: Scene) -> Iterable[Need]:
     if not scene.namespace:
-        yield from (Objects(PLURALS[kind], "", scene.selector) for kind in kinds_of(scene))
+        yield from searched(scene)
         return
     for kind in kinds_of(scene):
         yield Objects(PLURALS[kind], scene.namespace)

@@ -8,11 +8,11 @@ from typing import Any
 from integrations.kubernetes.custom import OperatorObject
 from integrations.kubernetes.kinds import RESOURCES
 from integrations.kubernetes.objects import Workload
-from monitoring.checks.operator import ALERTMANAGERS, PROMETHEUSES
 from monitoring.checks.text import clean, in_namespace, listing, phrase
 from monitoring.diagnosis import values
 from monitoring.diagnosis.argo_words import for_app, to_grafana, to_values
 from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern
+from monitoring.diagnosis.gathering import OPERATED
 from monitoring.diagnosis.logs import logs
 from monitoring.diagnosis.owning import missing_names
 from monitoring.diagnosis.remedies import (
@@ -27,7 +27,6 @@ from monitoring.diagnosis.scene import Scene, settled
 from monitoring.snapshot import Need, Objects, labels_match
 from monitoring.verdict import Finding
 
-_OPERATED = {"prometheus": PROMETHEUSES, "alertmanager": ALERTMANAGERS}
 _OPERATOR = "app.kubernetes.io/component=prometheus-operator"
 _OPERATOR_NAME = "app.kubernetes.io/name=prometheus-operator"
 _SYNC_FAILED = pattern(
@@ -37,7 +36,7 @@ _SYNC_FAILED = pattern(
 
 
 def operated_needs(scene: Scene) -> Iterable[Need]:
-    key = _OPERATED.get(scene.kind)
+    key = OPERATED.get(scene.kind)
     if key and scene.absent:
         yield Objects(key, scene.namespace)
         yield Objects("deployments.apps", scene.namespace)
@@ -71,7 +70,7 @@ def _pods(scene: Scene, item: Workload) -> list[Any]:
 
 def not_made(scene: Scene) -> Finding | None:
     """O1: the operator's object is there and the operator makes nothing of it."""
-    key = _OPERATED.get(scene.kind)
+    key = OPERATED.get(scene.kind)
     if key is None or not scene.absent or not scene.known(key, scene.namespace):
         return None
     objects: list[OperatorObject] = scene.read(key, scene.namespace)

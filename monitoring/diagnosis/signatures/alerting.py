@@ -119,7 +119,7 @@ def not_reached(scene: Scene) -> Finding | None:
     elif firing:
         cause, why, advice = (
             "alerts_fire_unheard",
-            f"{count(len(firing), 'alert')} fires now ({listing(firing)}) and the only receiver is "
+            f"{count(len(firing), 'alert fires', 'alerts fire')} now ({listing(firing)}) and the only receiver is "
             f"{clean(default, 60) or 'none'}",
             "Add a receiver and a route to it.",
         )

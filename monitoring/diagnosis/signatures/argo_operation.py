@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from monitoring.checks.text import phrase
+from collections.abc import Iterable
+
+import msgspec
+
+from monitoring.checks.text import clean, phrase
 from monitoring.diagnosis.argo_words import BUSY, PATIENCE, Said, facts, for_app, name_of, old, said
 from monitoring.diagnosis.base import Layer, Signature, finding, from_then, says, shown
+from monitoring.diagnosis.owning import hooks_of
 from monitoring.diagnosis.remedies import CLEAR_HOOK, CLEAR_OPERATION, SYNC, TERMINATE
 from monitoring.diagnosis.scene import Scene
+from monitoring.snapshot import Need, Objects
 from monitoring.verdict import Finding
+
+JOBS = "jobs.batch"
 
 _FOLLOWING = (
     said(
@@ -116,9 +124,28 @@ def _running(scene: Scene, rows: tuple[Said, ...]) -> Finding | None:
     return None
 
 
+def hook_needs(scene: Scene) -> Iterable[Need]:
+    """The Jobs among which a hook should be."""
+    yield from (Objects(JOBS, namespace) for namespace, _ in hooks_of(scene.application))
+
+
 def waits(scene: Scene) -> Finding | None:
     """A3, A4: for a hook or a workload, whose own trouble is told first."""
-    return _running(scene, _FOLLOWING)
+    found = _running(scene, _FOLLOWING)
+    if found is None or found.id != "A3":
+        return found
+    for namespace, name in hooks_of(scene.application):
+        if scene.known(JOBS, namespace) and all(job.metadata.name != name for job in scene.read(JOBS, namespace)):
+            gone = f"There is no Job {clean(name, 120)} any more, so it would wait for ever."
+            return msgspec.structs.replace(
+                found,
+                sentence=found.sentence.replace("Read the hook's Job; end", f"{gone} End").replace(
+                    ", delete the Job, then", ", then"
+                ),
+                evidence=(*found.evidence, f"no Job {clean(name, 120)} in {clean(namespace, 63)}"),
+                confidence=0.95,
+            )
+    return found
 
 
 def held(scene: Scene) -> Finding | None:
@@ -149,6 +176,7 @@ SIGNATURES = (
         "A sync waits for a hook (A3) or for a workload's health (A4).",
         _REFERENCES["A3"],
         waits,
+        hook_needs,
         follows=True,
     ),
     Signature("A5", Layer.SYNC, "A sync waits for a deletion (A5) or a sync window (A6).", _REFERENCES["A6"], held),

@@ -99,7 +99,7 @@ def flapping_needs(scene: Scene) -> Iterable[Need]:
 def flapping(scene: Scene) -> Finding | None:
     """A17: synced again and again to the same revision, and different again each time."""
     app = scene.application
-    if app is None:
+    if app is None or app.metadata.deletion_timestamp is not None:
         return None
     repeated = _repeated(scene, app)
     healed = _healed(app)
@@ -132,14 +132,13 @@ def flapping(scene: Scene) -> Finding | None:
 
 
 def _repeated(scene: Scene, app: Application) -> int:
-    """History entries of the present revision in the last hour."""
-    return sum(
-        entry.revision == app.status.sync.revision
-        and entry.deployed_at is not None
-        and scene.now - entry.deployed_at <= _HOUR
-        for entry in app.status.history
-        if entry.revision
-    )
+    """History entries of the last hour that deployed the same: revision and source, for values may change at one
+    version of a chart."""
+    young = [e for e in app.status.history if e.deployed_at is not None and scene.now - e.deployed_at <= _HOUR]
+    if not young:
+        return 0
+    last = young[-1]
+    return sum((e.revision, e.source, e.sources) == (last.revision, last.source, last.sources) for e in young)
 
 
 def _healed(app: Application) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from integrations.kubernetes.objects import ConfigMap, Pod
 from monitoring.checks.grafana import DATASOURCES
@@ -17,12 +16,12 @@ from monitoring.checks.services import SLICES, ready_addresses
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.argo_words import repair_of, to_values
 from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern
-from monitoring.diagnosis.datasources import Told, told
+from monitoring.diagnosis.datasources import Told, health_of, in_grafana, service_of, told, unreachable
 from monitoring.diagnosis.logs import lines_of, logs
 from monitoring.diagnosis.remedies import ADMIN_SECRET, DASHBOARDS, RESTART, remedy
 from monitoring.diagnosis.remedies import DATASOURCES as CONFIGURE
 from monitoring.diagnosis.scene import DASHBOARD_LABEL, Scene, is_sidecar
-from monitoring.snapshot import Fetch, Missing, Need, Objects
+from monitoring.snapshot import Missing, Need, Objects
 from monitoring.verdict import Finding
 
 _UNAUTHORIZED = pattern(r"\b401\b[^\n]{0,60}unauthorized|unauthorized[^\n]{0,60}\b401\b|invalid username or password")
@@ -39,14 +38,6 @@ def _up(scene: Scene) -> Pod | None:
     return next((pod for pod in scene.pods if is_ready(pod)), None)
 
 
-def _has(scene: Scene) -> list[dict[str, Any]] | None:
-    """The datasources Grafana has; None when that was not read."""
-    reply = scene.reply(DATASOURCES)
-    if reply is None or reply.status != 200 or not isinstance(reply.body, list):
-        return None
-    return [entry for entry in reply.body if isinstance(entry, dict)]
-
-
 def _lacking(scene: Scene, has: list[dict[str, Any]]) -> list[Told]:
     known = {str(entry.get("uid") or "") for entry in has} | {str(entry.get("name") or "") for entry in has}
     return [each for each in told(scene) if each.name and each.uid not in known - {""} and each.name not in known]
@@ -56,25 +47,21 @@ def needs(scene: Scene) -> Iterable[Need]:
     if scene.kind != "grafana" or not scene.asks("grafana_datasource", "grafana_dashboards"):
         return
     yield DATASOURCES
-    pod, has = _up(scene), _has(scene)
+    pod, has = _up(scene), in_grafana(scene)
+    yield from (health_of(entry) for entry in has or [] if service_of(entry) is not None)
     if pod is not None and has is not None and _lacking(scene, has):
         # ready sidecars are read only when what they should have brought is not there
         yield from (logs(pod, c.name, previous=False) for c in pod.spec.containers if is_sidecar(c))
     for entry in has or []:
-        where = _service(entry)
+        where = service_of(entry)
         if where is not None:
             yield Objects("services", where[0])
             yield Objects(SLICES, where[0])
-            yield _health(entry)
-
-
-def _health(entry: dict[str, Any]) -> Fetch:
-    return Fetch("grafana", f"/api/datasources/uid/{entry.get('uid', '')}/health")
 
 
 def not_loaded(scene: Scene) -> Finding | None:
     """G14, G15: a provisioned datasource is not in Grafana."""
-    pod, has = _up(scene), _has(scene)
+    pod, has = _up(scene), in_grafana(scene)
     if pod is None or has is None:
         return None
     lacking = _lacking(scene, has)
@@ -127,34 +114,21 @@ def not_loaded(scene: Scene) -> Finding | None:
     )
 
 
-def _service(entry: dict[str, Any]) -> tuple[str, str] | None:
-    """Namespace and name of the Service a datasource's address names, or nothing for one outside."""
-    host = (urlsplit(str(entry.get("url") or "")).hostname or "") if "//" in str(entry.get("url") or "") else ""
-    parts = host.split(".")
-    if len(parts) < 2 or (len(parts) > 2 and parts[2] != "svc"):
-        return None
-    return parts[1], parts[0]
-
-
-def unreachable(scene: Scene) -> Finding | None:
+def not_reached(scene: Scene) -> Finding | None:
     """D1: Grafana has the datasource and does not reach what it names."""
-    has = _has(scene) if _up(scene) is not None else None
-    for entry in has or []:
-        reply = scene.reply(_health(entry))
-        body = reply.body if reply is not None and isinstance(reply.body, dict) else {}
-        ill = reply is not None and str(body.get("status", "")).upper() == "ERROR"
-        where = _service(entry)
-        if not ill or where is None:
+    for entry, said in unreachable(scene) if _up(scene) is not None else []:
+        where = service_of(entry)
+        if where is None:
             continue
         why, proof = _why(scene, *where)
+        name = clean(str(entry.get("name", "")), 80)
         return finding(
             "D1",
             "datasource_unreachable",
             "Grafana does not reach a datasource",
-            f"Grafana does not reach {clean(str(entry.get('name', '')), 80)} at "
-            f"{clean(str(entry.get('url', '')), 160)}: {why}. "
+            f"Grafana does not reach {name} at {clean(str(entry.get('url', '')), 160)}: {why}. "
             "Correct its address, or bring back what is behind it.",
-            (f"health of {clean(str(entry.get('name', '')), 80)}: {phrase(str(body.get('message', '')), 240)}", proof),
+            (f"health of {name}: {phrase(said, 240)}", proof),
             0.9 if proof else 0.7,
             remedies=(remedy(CONFIGURE),),
         )
@@ -233,7 +207,8 @@ SIGNATURES = (
         Layer.CONTENT,
         "Grafana does not reach what a datasource names.",
         "https://grafana.com/docs/grafana/latest/datasources/prometheus/",
-        unreachable,
+        not_reached,
+        follows=True,
     ),
     Signature(
         "D2",

@@ -17,7 +17,7 @@ from monitoring.diagnosis.scene import Bad, Scene, claim_names
 from monitoring.snapshot import Need
 from monitoring.verdict import Finding
 
-_LOCKED = ("database is locked", "disk i/o error", "database disk image is malformed")
+LOCKED = ("database is locked", "disk i/o error", "database disk image is malformed")
 _MIGRATING = ("starting db migrations", "executing migration", 'msg="migrations')
 _OTHER_DATABASE = pattern(
     r"failed to (?:connect to|check table existence|init)[^\n]{0,40}database|pq: |error 1045|"
@@ -35,7 +35,7 @@ def locked(scene: Scene) -> Finding | None:
     if scene.kind != "grafana":
         return None
     for bad in scene.main():
-        line = bad.log_has(_LOCKED)
+        line = bad.log_has(LOCKED)
         claims = claim_names(bad.pod)
         hung = bool(claims) and bool(bad.lines) and is_migrating(bad.lines[-1]) and not bad.recovered
         if not line and not hung:
@@ -93,7 +93,7 @@ def unhealthy(scene: Scene) -> Finding | None:
     settings = values.at(scene.values, "grafana")
     ini = settings.get("grafana.ini") if isinstance(settings, Mapping) else None
     external = str(values.at(ini, "database.type") or "")
-    line = next((found for bad in scene.main() if (found := bad.log_says(_OTHER_DATABASE) or bad.log_has(_LOCKED))), "")
+    line = next((found for bad in scene.main() if (found := bad.log_says(_OTHER_DATABASE) or bad.log_has(LOCKED))), "")
     ready = [pod for pod in scene.pods if is_ready(pod)]
     name = next((item.metadata.name for kind, item in scene.workloads if kind == "Deployment"), "")
     return finding(

@@ -14,7 +14,15 @@ from monitoring.checks.text import clean
 from monitoring.diagnosis.argo_words import for_app, repair_of, to_values
 from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern
 from monitoring.diagnosis.containers import ended_at, state_of
-from monitoring.diagnosis.remedies import DELETE_POD, RESTART, SYNC_RESOURCES, Remedy, remedy
+from monitoring.diagnosis.remedies import (
+    DELETE_POD,
+    RESTART,
+    STANDALONE,
+    SYNC_RESOURCES,
+    USE_PROMETHEUS,
+    Remedy,
+    remedy,
+)
 from monitoring.diagnosis.scene import Bad, Scene, is_sidecar_name
 from monitoring.snapshot import Access, Need
 from monitoring.verdict import Finding
@@ -137,8 +145,11 @@ def _remedies(scene: Scene, bad: Bad, number: str) -> tuple[Remedy, ...]:
     workload = next((item.metadata.name for kind, item in scene.workloads if kind == "Deployment"), "")
     restart = remedy(RESTART, namespace=bad.pod.metadata.namespace, name=workload)
     synced = (for_app(scene.application, SYNC_RESOURCES),) if scene.application is not None else ()
+    app = scene.application
+    # what is being deleted will not be synced any more: then only a Grafana of one's own is left
+    apart = (remedy(STANDALONE), remedy(USE_PROMETHEUS)) if app is not None and app.metadata.deletion_timestamp else ()
     return {
-        "G9": (repair_of(scene.application), *synced),
+        "G9": (repair_of(scene.application), *synced, *apart),
         "G10": (pod, repair_of(scene.application)),
         "G11": to_values(scene),
         "G12": (restart,),

@@ -11,7 +11,7 @@ from monitoring.diagnosis.argo_words import to_grafana, to_values
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, log_line, older, pattern, says
 from monitoring.diagnosis.containers import ended_at, rollback, state_of
 from monitoring.diagnosis.scene import Bad, Scene, begun
-from monitoring.diagnosis.signatures.grafana_database import is_migrating
+from monitoring.diagnosis.signatures.grafana_database import LOCKED, is_migrating
 from monitoring.verdict import Finding
 
 _LISTENS = pattern(r"(?:listen(?:ing|s)?\b[^\n]{0,80}?(?:address|addr|on|at)?[^\n]{0,40}?|http_port=):?(\d{2,5})\b")
@@ -19,6 +19,8 @@ _REFUSED = pattern(r"connection refused|connect: cannot assign|no route to host"
 _SLOW = pattern(r"client\.timeout|deadline exceeded|timed out|timeout")
 _STATUS = pattern(r"statuscode: ?(\d{3})|status(?: code)?:? (\d{3})")
 _PATIENCE = 60
+#: how a program ends that the kubelet ends: by SIGTERM, which it may take well, or by SIGKILL
+_KILLED = {0, 2, 130, 137, 143}
 
 
 def slow_start(scene: Scene) -> Finding | None:
@@ -28,6 +30,8 @@ def slow_start(scene: Scene) -> Finding | None:
         probe = bad.spec.liveness_probe
         if not events or not bad.status.restart_count or bad.spec.startup_probe is not None or probe is None:
             continue
+        if bad.log_has(LOCKED) or (bad.last is not None and bad.last.exit_code not in _KILLED):
+            continue  # it waits for a lock, or ended by itself
         allowed = f"{probe.initial_delay_seconds} s + {probe.failure_threshold} × {probe.period_seconds} s"
         migrating = next((line for line in reversed(bad.lines) if is_migrating(line)), "")
         line = migrating or (bad.lines[-1] if bad.lines else "")

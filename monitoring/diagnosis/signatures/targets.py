@@ -224,6 +224,7 @@ SIGNATURES = (
         "https://prometheus-operator.dev/docs/platform/troubleshooting/",
         down,
         needs,
+        follows=True,
     ),
     Signature(
         "T2",
