@@ -92,9 +92,12 @@ def _folded(found: list[Found]) -> tuple[list[Found], list[Found]]:
         return [one for one in every if one not in following], following
     if not every:
         return [], []
-    # only things that follow: the first of them has to stand for the cause nobody sees
-    first = min(signature.layer for signature, _ in every)
-    return [one for one in every if one[0].layer == first], [one for one in every if one[0].layer > first]
+    # only things that follow: the first of them has to stand for the cause nobody sees. That others do not reach it is
+    # the last thing to say of what is not there
+    near = [one for one in every if one[0].layer != Layer.CONTENT] or every
+    first = min(signature.layer for signature, _ in near)
+    causes = [one for one in near if one[0].layer == first]
+    return causes, [one for one in every if one not in causes]
 
 
 def _descending(findings: list[Finding]) -> list[Finding]:

@@ -13,8 +13,9 @@ from typing import Any
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
 from integrations.kubernetes.parts import Meta
-from monitoring.checks.argocd import APPLICATIONS
+from monitoring.checks.argocd import APPLICATIONS, not_live
 from monitoring.checks.grafana import GRAFANA
+from monitoring.checks.workloads import PLURALS
 from monitoring.diagnosis.datasources import service_of, unreachable
 from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Query
@@ -25,7 +26,7 @@ _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 #: objects of the Prometheus operator stand for the StatefulSet it makes of them
 _OPERATED = {"Prometheus": "prometheus", "Alertmanager": "alertmanager"}
 _ILL = {"Degraded", "Progressing", "Missing", "Unknown"}
-_MOST = 6
+_MOST = 8
 
 
 def named(subject: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,8 +98,10 @@ def through(scene: Scene) -> list[dict[str, Any]]:
     if scene.kind != "application" or app is None:
         return []
     found: list[dict[str, Any]] = []
+    # Argo CD 3 writes no health of single objects down: then the Application's own says whether to look at all of them
+    unsaid = not says_health(app) and app.status.health.status in _ILL
     for item in sorted(app.status.resources, key=lambda item: not is_grafana(item)):
-        ill = item.health is not None and item.health.status in _ILL
+        ill = unsaid or (item.health is not None and item.health.status in _ILL)
         if item.kind in _WORKLOADS and (ill or is_grafana(item)):
             found.append(_subject(scene, app, item))
         elif item.kind in _OPERATED and ill:
@@ -118,6 +121,33 @@ def _subject(scene: Scene, app: Application, item: AppResource) -> dict[str, Any
     if is_grafana(item):
         subject |= {"kind": "grafana", "selector": GRAFANA, "name": ""}
     return subject
+
+
+def says_health(app: Application) -> bool:
+    """Whether Argo CD writes down how each object of it is."""
+    return any(item.health is not None and item.health.status for item in app.status.resources)
+
+
+def missing_of(scene: Scene, app: Application) -> list[AppResource]:
+    """Objects an Application wants that are not live: as Argo CD says it, or as the cluster does where it does not."""
+    if says_health(app):
+        return not_live(app)
+    return [item for item in unsure(app) if _gone(scene, item)]
+
+
+def unsure(app: Application) -> list[AppResource]:
+    """Workloads that differ from Git, and may do so because they are not there."""
+    if says_health(app):
+        return []
+    drift = [i for i in app.status.resources if i.status == "OutOfSync" and not i.requires_pruning]
+    return [item for item in drift if item.kind in PLURALS]
+
+
+def _gone(scene: Scene, item: AppResource) -> bool:
+    key = PLURALS[item.kind]
+    return scene.known(key, item.namespace) and all(
+        live.metadata.name != item.name for live in scene.read(key, item.namespace)
+    )
 
 
 def is_grafana(item: AppResource) -> bool:

@@ -16,7 +16,7 @@ from monitoring.checks.workloads import PLURALS
 from monitoring.diagnosis import registry
 from monitoring.diagnosis.gathering import has_workloads, kinds_of, scenes_of, searched
 from monitoring.diagnosis.logs import logs
-from monitoring.diagnosis.owning import named
+from monitoring.diagnosis.owning import named, unsure
 from monitoring.diagnosis.scene import DATASOURCE_LABEL, Scene
 from monitoring.snapshot import Need, Objects, Snapshot
 
@@ -26,6 +26,8 @@ def needs_of(snapshot: Snapshot, subject: Mapping[str, Any]) -> Iterable[Need]:
     for scene in scenes_of(snapshot, subject, snapshot.taken_at):
         # the Application is found by its name, or by what it lists: then all of them are looked through
         yield Objects(APPLICATIONS, str(named(scene.subject).get("namespace") or ""))
+        for item in unsure(scene.application) if scene.application is not None else ():
+            yield Objects(PLURALS[item.kind], item.namespace)
         if has_workloads(scene):
             yield from _of_workload(scene)
         elif scene.kind == "address":

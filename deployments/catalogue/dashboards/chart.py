@@ -149,6 +149,8 @@ _FIX_OF = {
     "G16": "existing-secret",
     "G18": "recreate",
 }
+#: findings that a fix helps against for one of their causes only: a volume that the server refuses is not two pods'
+_ONLY_FOR = {"G18": "multi_attach"}
 #: below this confidence G3 says that the migrations hang, not that the file is locked. They may just be slow there:
 #: more time loses nothing, while a Grafana without its volume starts without what people made
 _SURE = 0.8
@@ -160,7 +162,8 @@ _DEPENDENCY = ("G10",)
 
 def fixes_for(found: Iterable[Finding]) -> tuple[str, ...]:
     """The fixes that these findings ask for, by name."""
-    wanted = (_UNSURE.get(f.id, _FIX_OF.get(f.id)) if f.confidence < _SURE else _FIX_OF.get(f.id) for f in found)
+    helped = (f for f in found if f.id not in _ONLY_FOR or f.cause == _ONLY_FOR[f.id])
+    wanted = (_UNSURE.get(f.id, _FIX_OF.get(f.id)) if f.confidence < _SURE else _FIX_OF.get(f.id) for f in helped)
     return tuple(sorted({name for name in wanted if name}))
 
 

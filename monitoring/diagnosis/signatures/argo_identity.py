@@ -10,12 +10,11 @@ from collections.abc import Iterable
 
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.objects import Workload
-from monitoring.checks.argocd import not_live
 from monitoring.checks.text import clean, count, listing
 from monitoring.checks.workloads import PLURALS
 from monitoring.diagnosis.argo_words import facts, for_app, name_of
 from monitoring.diagnosis.base import Layer, Signature, finding
-from monitoring.diagnosis.owning import owner_name
+from monitoring.diagnosis.owning import missing_of, owner_name
 from monitoring.diagnosis.remedies import PAUSE_SYNC
 from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Need, Objects
@@ -26,21 +25,21 @@ _KEEPS = 4  # letters two names must end in alike: "-grafana" is plenty, "s" is 
 
 
 def needs(scene: Scene) -> Iterable[Need]:
-    if scene.application is not None and _lost(scene.application):
+    if scene.application is not None and _lost(scene, scene.application):
         for key in PLURALS.values():
             yield Objects(key)
 
 
-def _lost(app: Application) -> list[AppResource]:
+def _lost(scene: Scene, app: Application) -> list[AppResource]:
     """Workloads that Argo CD wants and does not find, when it finds none of them."""
     workloads = [item for item in app.status.resources if item.kind in PLURALS]
-    missing = [item for item in not_live(app) if item.kind in PLURALS]
+    missing = [item for item in missing_of(scene, app) if item.kind in PLURALS]
     return missing if missing and len(missing) == len(workloads) else []
 
 
 def find(scene: Scene) -> Finding | None:
     app = scene.application
-    missing = _lost(app) if app is not None else []
+    missing = _lost(scene, app) if app is not None else []
     if app is None or not missing:
         return None
     pairs = [(item, live) for item in missing if (live := _twin(scene, app, item)) is not None]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from integrations.kubernetes.custom import AppCondition, Application, AppResource, OperationState, SyncResultResource
-from monitoring.checks.argocd import not_live
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.argo_words import FAILED, Said, condition_of, facts, for_app, name_of, said, to_sync
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, says, shown
-from monitoring.diagnosis.owning import any_grafana
+from monitoring.diagnosis.owning import any_grafana, missing_of
 from monitoring.diagnosis.remedies import CLEAR_HOOK, SYNC
 from monitoring.diagnosis.scene import Scene, event_time
 from monitoring.verdict import Finding
@@ -185,7 +184,7 @@ def gave_up(scene: Scene) -> Finding | None:
     same = tried and tried == app.status.sync.revision
     if not same and not (error and "failed last sync attempt" in error.message[:4000].lower()):
         return None
-    missing = not_live(app)
+    missing = missing_of(scene, app)
     retries = f" after {count(state.retry_count, 'retry', 'retries')}" if state.retry_count else ""
     at = shown(scene, state.finished_at)
     revision = clean(tried or app.status.sync.revision, 40)
@@ -242,7 +241,7 @@ def _gave_up_evidence(
     lines = facts(app, state, scene)
     if error is not None:
         lines.append(f"SyncError{shown(scene, error.last_transition_time)}: {clean(error.message, 300)}")
-    lines += [f"status.resources: {item.kind} {item.name} {item.status}, health Missing" for item in missing[:3]]
+    lines += [_not_there(item) for item in missing[:3]]
     rows = state.sync_result.resources or [] if state.sync_result else []
     lines += [
         f"syncResult: {r.kind} {r.name} {r.status}: {clean(r.message, 200)}" for r in rows if r.status == "SyncFailed"
@@ -259,36 +258,53 @@ def _gave_up_evidence(
     return lines
 
 
+def _not_there(item: AppResource) -> str:
+    said = ", health Missing" if item.health is not None and item.health.status == "Missing" else ", not in the cluster"
+    return f"status.resources: {clean(item.kind, 60)} {clean(item.name, 120)} {item.status}{said}"
+
+
 def done_once(scene: Scene) -> Finding | None:
-    """A1: the revision was synced, an object went away, and nothing heals it."""
+    """A1: the revision was synced, then an object went away or was changed, and nothing heals it."""
     app = scene.application
     state = app.status.operation_state if app else None
     if app is None or app.status.sync.status != "OutOfSync" or app.operation is not None:
         return None
     automated = app.spec.sync_policy.automated
-    heals = automated is not None and automated.self_heal and automated.enabled is not False
-    missing = not_live(app)
-    if heals or not missing or (state is not None and state.phase != "Succeeded"):
+    on = automated is not None and automated.enabled is not False
+    if (on and automated is not None and automated.self_heal) or (state is not None and state.phase != "Succeeded"):
         return None
-    names = listing(f"{item.kind} {item.name}" for item in missing)
-    why = "selfHeal is off" if automated is not None and automated.enabled is not False else "automatic sync is off"
-    plural = len(missing) > 1
+    tried = state.sync_result.revision if state is not None and state.sync_result else ""
+    missing = missing_of(scene, app)
+    changed = [i for i in app.status.resources if i.status == "OutOfSync" and not i.requires_pruning]
+    if not missing and (not changed or (on and tried != app.status.sync.revision)):
+        return None  # automatic sync is about to act on a new revision
+    why = "selfHeal is off" if on else "automatic sync is off"
+    at = shown(scene, state.finished_at if state else None)
+    gone = missing or changed
+    plural = len(gone) > 1
+    what = f"{'were' if plural else 'was'} removed" if missing else f"{'differ' if plural else 'differs'} from Git"
+    stays = "stay" if plural else "stays"
+    end = "away. Sync what is missing." if missing else "so. Look at what differs, then sync."
     return finding(
         "A1",
-        "not_healed",
-        "Argo CD does not create what was removed",
-        f"{names} {'were' if plural else 'was'} removed after the last sync"
-        f"{shown(scene, state.finished_at if state else None)}, and {why}, so {'they stay' if plural else 'it stays'} "
-        "away. Sync what is missing.",
+        "not_healed" if missing else "drift_not_healed",
+        "Argo CD does not create what was removed" if missing else "Argo CD does not apply what differs",
+        f"{listing(f'{item.kind} {item.name}' for item in gone)} {what} after the last sync{at}, and {why}, so "
+        f"{'they' if plural else 'it'} {stays} {end}",
         (
             *facts(app, state, scene),
             f"spec.syncPolicy: {why}",
-            *(f"status.resources: {i.kind} {i.name} {i.status}, health Missing" for i in missing[:3]),
+            *(_not_there(item) for item in missing[:3]),
+            *_drift(changed),
         ),
-        0.9,
+        0.9 if missing else 0.8,
         remedies=to_sync(app, grafana=any_grafana(missing)),
         at=state.finished_at if state else None,
     )
+
+
+def _drift(changed: list[AppResource]) -> list[str]:
+    return [f"status.resources: {clean(i.kind, 60)} {clean(i.name, 120)} OutOfSync" for i in changed[:4]]
 
 
 def only_pruning(scene: Scene) -> Finding | None:

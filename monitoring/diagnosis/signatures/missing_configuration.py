@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitoring.checks.text import clean, phrase
 from monitoring.diagnosis.argo_words import repair_of
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, pattern, says
+from monitoring.diagnosis.containers import rollback
 from monitoring.diagnosis.owning import owner_name
 from monitoring.diagnosis.remedies import ADMIN_SECRET, SYNC_RESOURCES, Remedy, remedy
 from monitoring.diagnosis.scene import Scene
@@ -33,7 +34,7 @@ def of_container(scene: Scene) -> Finding | None:
             "itself.",
             (f"{bad.pod.metadata.name} {bad.name}: {bad.waiting}: {text}",),
             0.97,
-            remedies=_remedies(scene, bad.message),
+            remedies=(*_remedies(scene, bad.message), *rollback(scene, bad)),
         )
     return None
 

@@ -22,7 +22,7 @@ _VOLUME = pattern(
     r"unbound immediate|persistentvolumeclaim \"|persistentvolumeclaims? .{0,80}not found|"
     r"available persistent volumes to bind"
 )
-_REASON = re.compile(r"(\d{1,6}) ((?:node\(s\)|Insufficient|Too many)[^,.]{0,160})")
+_REASON = re.compile(r"(\d{1,6}) ((?:node\(s\)|Insufficient|Too many)[^,]{0,160}?)(?=, \d|\.? ?$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _counted(message: str) -> list[str]:
     """``3 of the nodes: Insufficient memory``, for each reason."""
     return [
         f"{count(int(number), 'node')}: {clean(text, 160)}"
-        for number, text in _REASON.findall(message[:LONGEST].partition("preemption:")[0])
+        for number, text in _REASON.findall(message[:LONGEST].partition("preemption:")[0].strip())
     ][:6]
 
 

@@ -91,10 +91,11 @@ def _is_for(service: Service, item: Workload) -> bool:
 
 
 def _served(scene: Scene, item: Workload) -> bool:
-    """Whether some other Service selects its pods: then this one is not missing for them."""
+    """Whether another Service, not a headless one, leads to its pods: then this one is not missing for them."""
     have = item.spec.template.metadata.labels.items()
     services: list[Service] = scene.read("services", item.metadata.namespace)
-    return any(other.spec.selector and other.spec.selector.items() <= have for other in services)
+    fronts = [other for other in services if other.spec.cluster_ip != "None"]
+    return any(other.spec.selector and other.spec.selector.items() <= have for other in fronts)
 
 
 def _other_labels(service: Service, item: Workload) -> Finding:
