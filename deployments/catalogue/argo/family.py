@@ -9,6 +9,7 @@ from deployments.catalogue.argo import (
     inventory,
     recreate,
     refresh,
+    rescue,
     rollback,
     set_values,
     sync,
@@ -30,6 +31,7 @@ ACTIONS: tuple[Action, ...] = (
     rollback.ACTION,
     set_values.ACTION,
     recreate.ACTION,
+    rescue.ACTION,
 )
 
 CONDITIONS: dict[str, Predicate] = {
@@ -47,6 +49,7 @@ CONDITIONS: dict[str, Predicate] = {
     "argocd_manual": Predicate(waits.application_needs, rollback.manual),
     "argocd_history_entry": Predicate(waits.application_needs, rollback.history_entry),
     "argocd_not_cascading": Predicate(waits.application_needs, inventory.not_cascading),
+    "argocd_cascading": Predicate(waits.application_needs, inventory.cascading),
     "argocd_app_gone": Predicate(inventory.whole_needs, inventory.app_gone),
     "argocd_recreated": Predicate(inventory.whole_needs, inventory.recreated),
     "argocd_compared": Predicate(waits.application_needs, inventory.compared),

@@ -108,7 +108,8 @@ def draft(snapshot: Snapshot, params: HookParams) -> PlanDraft:
                 if there
                 else ""
             )
-            + ("Then everything is synced, prune off; the sync makes the hook anew." if then_sync else ""),
+            + ("Then everything is synced, prune off; the sync makes the hook anew. " if then_sync else "")
+            + (_again(snapshot, hook) if then_sync else ""),
         ),
         managed_by=targets.managed_by(app, snapshot.objects(calls.APPLICATIONS)),
         git_way="Through Git, for good: Argo CD 3.0 or newer, or for kube-prometheus-stack a "
@@ -116,6 +117,13 @@ def draft(snapshot: Snapshot, params: HookParams) -> PlanDraft:
         "admissionWebhooks.enabled: false.",
         locks=(Ref(hook.kind, hook.name, hook.namespace, group="batch" if hook.kind == "Job" else ""),),
     )
+
+
+def _again(snapshot: Snapshot, hook: Hook) -> str:
+    """A hook that cannot start will not start the next time either, unless its cause is gone."""
+    if hook.found is None or not any(reason for pod in pods_of(snapshot, hook) for reason in hopeless(pod)):
+        return ""
+    return "It cannot start as it is: correct its cause first, or let nothing be synced (then_sync no)."
 
 
 # -- preconditions

@@ -37,9 +37,11 @@ class Child(NamedTuple):
 
 
 class Inventory(NamedTuple):
-    """``live``: there, with their uids. ``missing``: Git wants them. ``unread``: of kinds the portal does not list."""
+    """``live``: there, with their uids. ``going``: being deleted. ``missing``: Git wants them. ``unread``: of kinds the
+    portal does not list."""
 
     live: tuple[Child, ...]
+    going: tuple[Child, ...]
     missing: tuple[AppResource, ...]
     unread: tuple[AppResource, ...]
 
@@ -54,7 +56,10 @@ def needs(app: Application) -> Iterable[Need]:
 
 def taken(snapshot: Snapshot, app: Application) -> Inventory:
     """The inventory now. :raises monitoring.snapshot.Missing: a list was not read."""
-    live, missing, unread = [], [], []
+    live: list[Child] = []
+    going: list[Child] = []
+    missing: list[AppResource] = []
+    unread: list[AppResource] = []
     for r in targets.ordered(r for r in app.status.resources if not r.hook):
         listed = _listed(r)
         if not listed:
@@ -63,10 +68,11 @@ def taken(snapshot: Snapshot, app: Application) -> Inventory:
         key, namespace = listed[0]
         found = snapshot.get(key, namespace, r.name)
         if isinstance(found, KubeObject):
-            live.append(Child(key, namespace, r.kind, r.name, found.metadata.uid))
+            child = Child(key, namespace, r.kind, r.name, found.metadata.uid)
+            (going if found.metadata.deletion_timestamp is not None else live).append(child)
         else:
             missing.append(r)
-    return Inventory(tuple(live), tuple(missing), tuple(unread))
+    return Inventory(tuple(live), tuple(going), tuple(missing), tuple(unread))
 
 
 def _listed(r: AppResource) -> list[tuple[str, str]]:
@@ -123,6 +129,18 @@ def not_cascading(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[
     if bad:
         return Seen(Outlook.REFUSED, f"{args['name']} carries {bad[0]}: its deletion would cascade.")
     return Seen(Outlook.MET, f"The deletion of {args['name']} takes nothing with it.")
+
+
+def cascading(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
+    """Its deletion was begun and Argo CD's finalizer would take everything: only then is that finalizer taken off."""
+    app = application(snapshot, args)
+    if app is None:
+        return gone(args)
+    if app.metadata.deletion_timestamp is None:
+        return Seen(Outlook.REFUSED, f"{args['name']} is not being deleted any more.")
+    if not any(f.startswith(CASCADING) for f in app.metadata.finalizers):
+        return Seen(Outlook.REFUSED, f"{args['name']} no longer carries {CASCADING}.")
+    return Seen(Outlook.MET, f"The deletion of {args['name']} would take everything it manages.")
 
 
 def app_gone(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:

@@ -67,7 +67,7 @@ def draft(snapshot: Snapshot, params: targets.VerifiedParams) -> PlanDraft:
     if raw is None:
         raise CannotPlan(f"Application {app.metadata.name} went away while it was read.")
     found = inventory.taken(snapshot, app)
-    way = _way(app, apps, raw)
+    way = way_back(app, apps, raw)
     checks = (CheckSpec("Argo CD agrees", "argocd_application", targets.where(app)),)
     automated = reading.is_automated(app)
     return PlanDraft(
@@ -75,7 +75,7 @@ def draft(snapshot: Snapshot, params: targets.VerifiedParams) -> PlanDraft:
         preconditions=(
             targets.alive(app),
             targets.idle(app),
-            _known(app, found),
+            known(app, found),
             _unheld(app),
             Precondition("It comes back exactly as it is", way.met, way.evidence),
         ),
@@ -95,7 +95,8 @@ def draft(snapshot: Snapshot, params: targets.VerifiedParams) -> PlanDraft:
     )
 
 
-def _way(app: Application, apps: list[Application], raw: dict[str, Any]) -> Way:
+def way_back(app: Application, apps: list[Application], raw: dict[str, Any]) -> Way:
+    """Who would make the Application again, and whether it would be the same."""
     owner = ownership.set_of(app)
     if owner:
         return Way(None, False, None, False, f"ApplicationSet {owner} makes it; what that does now nobody can say here")
@@ -160,13 +161,15 @@ def _entry(parent: Application, app: Application) -> AppResource | None:
 # -- preconditions
 
 
-def _known(app: Application, found: inventory.Inventory) -> Precondition:
+def known(app: Application, found: inventory.Inventory) -> Precondition:
+    """Argo CD lists what it manages, and all of it that can be read was read."""
     sentence = "Everything it manages is known and stays"
     if not app.status.resources:
         return Precondition(sentence, False, "Argo CD lists nothing for it: refresh it first")
     unread = f", {len(found.unread)} of kinds that are not listed here" if found.unread else ""
+    going = f", {len(found.going)} are being deleted" if found.going else ""
     missing = f", {len(found.missing)} that Git wants are not there" if found.missing else ""
-    return Precondition(sentence, True, f"{len(found.live)} objects are there{missing}{unread}")
+    return Precondition(sentence, True, f"{len(found.live)} objects are there{going}{missing}{unread}")
 
 
 def _unheld(app: Application) -> Precondition:
@@ -220,18 +223,24 @@ def _steps(app: Application, raw: dict[str, Any], found: inventory.Inventory, wa
             until=back,
         )
     else:
-        yield from _by_parent(app, way, back)
-    yield step(
+        yield from by_parent(app, way, back)
+    yield from afterwards(app, kept)
+
+
+def afterwards(app: Application, kept: Condition) -> Iterable[StepSpec]:
+    """Argo CD takes the objects over again, and they are the same ones."""
+    yield targets.step(app)(
         verb="compare",
         title="Wait until Argo CD has compared it with Git",
         how="read",
         timeout_seconds=300,
-        until=Condition("argocd_compared", where),
+        until=Condition("argocd_compared", targets.where(app)),
     )
-    yield step(verb="check", title="Check again that they are the same objects", how="read", until=kept)
+    yield targets.step(app)(verb="check", title="Check again that they are the same objects", how="read", until=kept)
 
 
-def _by_parent(app: Application, way: Way, back: Condition) -> Iterable[StepSpec]:
+def by_parent(app: Application, way: Way, back: Condition) -> Iterable[StepSpec]:
+    """Let the parent make it, and wait until it has."""
     parent = way.parent
     if parent is not None and not way.heals:
         entry = _entry(parent, app)

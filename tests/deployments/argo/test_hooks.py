@@ -75,6 +75,11 @@ def test_the_hook_is_found_in_argo_cds_message_and_goes_by_its_uid() -> None:
     assert delete.until is not None and delete.until.args["uid"] == "job-1"
     assert any("ImagePullBackOff: no such image" in p.evidence for p in draft.preconditions)
     assert body(draft, 2)["operation"]["sync"]["prune"] is False
+    assert "It cannot start as it is" in draft.blast.sentence
+    assert (
+        "It cannot start"
+        not in planned(SLUG, scene(job(), pods=(pod("Pending", PULL),)), then_sync="no").blast.sentence
+    )
 
 
 def test_an_operation_that_ends_meanwhile_and_a_hook_that_goes_with_it_are_no_refusal() -> None:

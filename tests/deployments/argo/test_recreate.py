@@ -165,6 +165,54 @@ def test_a_draft_of_its_own_parameters_is_the_same() -> None:
     assert planned(SLUG, scene(stack(), above()), **first.params) == first
 
 
+# -- a deletion that was begun
+
+
+GOING = {"metadata": {"deletionTimestamp": "2025-11-23T13:40:00Z", "finalizers": ["x.io/keep", FINALIZER]}}
+RESCUE = "stop-cascading-deletion"
+
+
+def test_a_deletion_that_was_begun_is_kept_to_the_application() -> None:
+    doomed = thing("ConfigMap", GRAFANA, "cm-1", deletionTimestamp="2025-11-23T13:41:00Z")
+    draft = planned(RESCUE, scene(stack(GOING), above(), configmaps=[doomed]))
+    assert unmet(draft) == []
+    assert [s.verb for s in draft.steps] == ["strip", "check", "wait", "compare", "check"]
+    assert body(draft, 0)["metadata"]["finalizers"] == ["x.io/keep"]
+    assert [g.name for g in draft.steps[0].guards] == ["argocd_cascading"]
+    assert draft.blast.unchanged == (f"Service {GRAFANA}", f"Deployment {STACK}-operator")
+    assert "1 object being deleted already cannot be stopped" in draft.blast.sentence
+    assert draft.confirm == STACK and PASSWORD not in repr(draft)
+
+
+def test_without_anybody_who_makes_it_again_it_is_stopped_all_the_same() -> None:
+    draft = planned(RESCUE, scene(alone(GOING)))
+    assert unmet(draft) == []
+    assert [s.verb for s in draft.steps] == ["strip", "check"]
+    assert "create it from Git, and it takes its objects over" in draft.blast.sentence
+
+
+@pytest.mark.parametrize(
+    ("patch", "sentence"),
+    [
+        ({}, "it is not being deleted"),
+        ({"metadata": {**GOING["metadata"], "finalizers": ["x.io/keep"]}}, "it carries x.io/keep alone"),
+        (
+            {"metadata": {**GOING["metadata"], "finalizers": [FINALIZER, "pre-delete-finalizer.argocd.argoproj.io"]}},
+            "its deletion hooks would run",
+        ),
+    ],
+)
+def test_what_is_no_cascading_deletion_is_not_stopped(patch: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in said for said in unmet(planned(RESCUE, scene(stack(patch), above()))))
+
+
+def test_the_guard_of_stopping() -> None:
+    assert look("argocd_cascading", seen(stack(GOING))).outlook == Outlook.MET
+    free = {"metadata": {**GOING["metadata"], "finalizers": ["x.io/keep"]}}
+    for app in (stack(), stack(free), above()):
+        assert look("argocd_cascading", seen(app)).outlook == Outlook.REFUSED
+
+
 # -- conditions
 
 

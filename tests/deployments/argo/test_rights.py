@@ -43,6 +43,9 @@ PLANS: dict[str, list[Callable[[], PlanDraft]]] = {
         lambda: planned("roll-back-application", seen(stack(test_rollback.MANUAL), above()), id=3)
     ],
     "set-helm-values": [lambda: planned("set-helm-values", seen(stack(), QUIET), values="grafana.enabled=false")],
+    "stop-cascading-deletion": [
+        lambda: planned("stop-cascading-deletion", test_recreate.scene(stack(test_recreate.GOING), above()))
+    ],
     "recreate-application": [
         lambda: planned("recreate-application", test_recreate.scene(stack(), above())),
         lambda: planned("recreate-application", test_recreate.scene(alone(test_recreate.PLAIN))),
