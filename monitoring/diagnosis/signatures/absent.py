@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from integrations.kubernetes.custom import OperatorObject
@@ -68,6 +68,22 @@ def _pods(scene: Scene, item: Workload) -> list[Any]:
     return [p for p in scene.read("pods", scene.namespace) if labels and labels.items() <= p.metadata.labels.items()]
 
 
+def _why_nothing(
+    scene: Scene, item: OperatorObject, text: str, operators: Sequence[Workload], down: Workload | None
+) -> tuple[str, str, str]:
+    """Cause, why and what to do, the most certain first. ``text``: what the operator says of the object."""
+    if item.spec.paused:
+        return "operator_object_paused", "it is paused", "Set paused to false."
+    if text:
+        return "operator_refuses", phrase(text), "Correct what it names."
+    if down is not None:
+        return "operator_down", f"its operator {down.metadata.name} is not ready", "Bring the operator back."
+    if not operators and scene.known("deployments.apps", scene.namespace):
+        why = f"no Prometheus operator runs{in_namespace(scene.namespace)}"
+        return "operator_absent", why, "Bring the operator back."
+    return "operator_does_not_act", "its operator runs and does not act", "Read the operator's log."
+
+
 def not_made(scene: Scene) -> Finding | None:
     """O1: the operator's object is there and the operator makes nothing of it."""
     key = OPERATED.get(scene.kind)
@@ -84,25 +100,8 @@ def not_made(scene: Scene) -> Finding | None:
     operators = _operators(scene)
     down = next((o for o in operators if not settled(o)), None)
     line = _operator_line(scene, operators)
-    if item.spec.paused:
-        cause, why, advice = "operator_object_paused", "it is paused", "Set paused to false."
-    elif told is not None or line:
-        text = told.message if told else line
-        cause, why, advice = "operator_refuses", phrase(text), "Correct what it names."
-    elif down is not None:
-        cause, why, advice = (
-            "operator_down",
-            f"its operator {down.metadata.name} is not ready",
-            "Bring the operator back.",
-        )
-    elif not operators and scene.known("deployments.apps", scene.namespace):
-        cause, why, advice = (
-            "operator_absent",
-            f"no Prometheus operator runs{in_namespace(scene.namespace)}",
-            "Bring the operator back.",
-        )
-    else:
-        cause, why, advice = "operator_does_not_act", "its operator runs and does not act", "Read the operator's log."
+    text = told.message if told else line
+    cause, why, advice = _why_nothing(scene, item, text, operators, down)
     remedies = (
         (remedy(RESTART, namespace=scene.namespace, name=operators[0].metadata.name),)
         if operators and down is None

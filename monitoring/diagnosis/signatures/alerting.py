@@ -84,6 +84,24 @@ def stale_configuration(scene: Scene) -> Finding | None:
     )
 
 
+def _why_unheard(real: list[str], left: list[str], firing: list[str], default: str) -> tuple[str, str, str] | None:
+    """Cause, why and what to do; None while nothing is set up and nothing fires."""
+    if real:
+        return "receiver_without_route", f"{listing(real)} is set up and no route leads there", "Add a route to it."
+    if left:
+        return (
+            "alertmanagerconfig_not_selected",
+            f"AlertmanagerConfig {listing(left)} is there and Alertmanager does not have it",
+            "Look at alertmanagerConfigSelector and at the operator's log: it takes only what it selects and what is "
+            "valid.",
+        )
+    if firing:
+        fires = count(len(firing), "alert fires", "alerts fire")
+        why = f"{fires} now ({listing(firing)}) and the only receiver is {default}"
+        return "alerts_fire_unheard", why, "Add a receiver and a route to it."
+    return None
+
+
 def not_reached(scene: Scene) -> Finding | None:
     """M1: a receiver is set up, or alerts fire, and no route leads to anybody."""
     if not _asked(scene):
@@ -103,28 +121,10 @@ def not_reached(scene: Scene) -> Finding | None:
     firing = sorted(
         {clean(str((row.get("metric") or {}).get("alertname", "")), 80) for row in _rows(scene, FIRING)} - {""}
     )
-    if known.real:
-        cause, why, advice = (
-            "receiver_without_route",
-            f"{listing(sorted(known.real))} is set up and no route leads there",
-            "Add a route to it.",
-        )
-    elif left:
-        cause, why, advice = (
-            "alertmanagerconfig_not_selected",
-            f"AlertmanagerConfig {listing(left)} is there and Alertmanager does not have it",
-            "Look at alertmanagerConfigSelector and at the operator's log: it takes only what it selects and what is "
-            "valid.",
-        )
-    elif firing:
-        cause, why, advice = (
-            "alerts_fire_unheard",
-            f"{count(len(firing), 'alert fires', 'alerts fire')} now ({listing(firing)}) and the only receiver is "
-            f"{clean(default, 60) or 'none'}",
-            "Add a receiver and a route to it.",
-        )
-    else:
+    said = _why_unheard(sorted(known.real), left, firing, clean(default, 60) or "none")
+    if said is None:
         return None
+    cause, why, advice = said
     return finding(
         "M1",
         cause,

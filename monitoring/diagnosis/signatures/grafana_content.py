@@ -59,6 +59,14 @@ def needs(scene: Scene) -> Iterable[Need]:
             yield Objects(SLICES, where[0])
 
 
+def _why_not_loaded(forbidden: bool, late: bool) -> str:
+    if forbidden:
+        return "its sidecar may not read them"
+    if late:
+        return "its sidecar wrote them after Grafana had started, and the reload did not get through"
+    return "Grafana reads these files only at its start"
+
+
 def not_loaded(scene: Scene) -> Finding | None:
     """G14, G15: a provisioned datasource is not in Grafana."""
     pod, has = _up(scene), in_grafana(scene)
@@ -95,13 +103,7 @@ def not_loaded(scene: Scene) -> Finding | None:
             0.92,
             remedies=(remedy(ADMIN_SECRET), repair_of(scene.application), remedy(CONFIGURE)),
         )
-    why = (
-        "its sidecar may not read them"
-        if forbidden
-        else "its sidecar wrote them after Grafana had started, and the reload did not get through"
-        if late
-        else "Grafana reads these files only at its start"
-    )
+    why = _why_not_loaded(bool(forbidden), bool(late))
     return finding(
         "G14",
         "datasource_not_loaded",
