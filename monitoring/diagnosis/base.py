@@ -43,6 +43,8 @@ class Layer(IntEnum):
     SOURCE = 11
     SYNC = 12
     ABSENT = 13
+    #: what is only worth a word when nothing else is known
+    LAST = 14
 
 
 def _nothing(_: Scene) -> Iterable[Need]:

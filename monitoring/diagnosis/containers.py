@@ -11,6 +11,7 @@ from monitoring.diagnosis.scene import Bad, Scene
 
 # https://tldp.org/LDP/abs/html/exitcodes.html: 128 + a signal's number
 _CODES = {
+    0: "it ended as if its work were done",
     1: "the program ended with an error of its own",
     2: "the program did not accept how it was called",
     126: "the command may not be executed",

@@ -85,6 +85,8 @@ def _folded(found: list[Found]) -> tuple[list[Found], list[Found]]:
     for signature, finding in found:
         once.setdefault((finding.id, finding.sentence), (signature, finding))
     every = list(once.values())
+    if any(signature.layer != Layer.LAST for signature, _ in every):
+        every = [one for one in every if one[0].layer != Layer.LAST]
     own = [one for one in every if not one[0].follows]
     if own:
         first = min(signature.layer for signature, _ in own)

@@ -29,6 +29,7 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 BARE = frozenset({"application", "claims", "storage_class", "nodes", "targets", "objects", "placement", "address", ""})
 #: a container that restarted so lately is looked at although it is ready again
 RECENT = timedelta(minutes=10)
+_OWNERS = {"ReplicaSet", "StatefulSet", "DaemonSet"}
 _JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 
 
@@ -205,7 +206,7 @@ def _pods(scene: Scene) -> None:
         if (pod.metadata.uid or pod.metadata.name) in owned
         or (by_labels and not scene.workloads and labels_match(pod.metadata.labels, by_labels))
     ]
-    mine = [pod for pod in mine if not _of_job(pod) and pod.status.phase != "Succeeded"]
+    mine = [pod for pod in _kept(mine) if pod.status.phase != "Succeeded"]
     scene.leaving = [pod for pod in mine if pod.metadata.deletion_timestamp is not None]
     staying = [pod for pod in mine if pod.metadata.deletion_timestamp is None]
     scene.failed_pods = [pod for pod in staying if pod.status.phase == "Failed"]
@@ -229,8 +230,12 @@ def _job_pods(scene: Scene) -> None:
     scene.bad = [bad for pod in scene.pods for bad in bad_of(scene, pod)]
 
 
-def _of_job(pod: Pod) -> bool:
-    return any(owner.kind == "Job" for owner in pod.metadata.owner_references)
+def _kept(pods: list[Pod]) -> list[Pod]:
+    """Without the pods of Jobs and of tests, which may carry a workload's labels: where pods say whose they are, one
+    that does not is nobody's."""
+    if any(o.kind in _OWNERS for pod in pods for o in pod.metadata.owner_references):
+        return [pod for pod in pods if any(o.kind in _OWNERS for o in pod.metadata.owner_references)]
+    return [pod for pod in pods if not any(o.kind == "Job" for o in pod.metadata.owner_references)]
 
 
 def _outdated(scene: Scene) -> set[str]:

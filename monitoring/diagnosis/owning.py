@@ -25,6 +25,8 @@ INSTANCE = "argocd.argoproj.io/instance"
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 #: objects of the Prometheus operator stand for the StatefulSet it makes of them
 _OPERATED = {"Prometheus": "prometheus", "Alertmanager": "alertmanager"}
+#: what else an Application may wait for, as the subjects that look at it
+_PARTS = {"PersistentVolumeClaim": "claims", "Job": "job", "Service": "address"}
 _ILL = {"Degraded", "Progressing", "Missing", "Unknown"}
 _MOST = 8
 
@@ -104,6 +106,8 @@ def through(scene: Scene) -> list[dict[str, Any]]:
         ill = unsaid or (item.health is not None and item.health.status in _ILL)
         if item.kind in _WORKLOADS and (ill or is_grafana(item)):
             found.append(_subject(scene, app, item))
+        elif item.kind in _PARTS and ill:
+            found.append(_subject(scene, app, item) | {"kind": _PARTS[item.kind], "asks": None})
         elif item.kind in _OPERATED and ill:
             label = f"app.kubernetes.io/name={_OPERATED[item.kind]}"
             found.append(_subject(scene, app, item) | {"kind": _OPERATED[item.kind], "name": "", "selector": label})

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from monitoring.diagnosis import REMEDIES, all_signatures, diagnose, needs
+from monitoring.diagnosis import REMEDIES, all_signatures, diagnose, docs, needs
 from monitoring.snapshot import Access, Logs, Objects, Snapshot
 from monitoring.verdict import Finding
-from tests.diagnosis.recorded import CASES, FILES, NOTHING, Recorded, asked_for, load
+from tests.diagnosis.recorded import CASES, FILES, FOLDER, NOTHING, Recorded, asked_for, load
 
 each_case = pytest.mark.parametrize("one", CASES, ids=str)
 
@@ -143,3 +143,8 @@ def test_signatures_say_what_they_are() -> None:
         assert re.fullmatch(r"[A-Z]\d{1,2}b?", signature.id)
         assert signature.summary.endswith(".")
         assert signature.reference.startswith("https://")
+
+
+def test_the_page_about_diagnosis_is_made_from_the_signatures() -> None:
+    written = (FOLDER.parents[2] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
+    assert written == docs.page(), "run: python -m monitoring.diagnosis.docs > docs/diagnosis.md"

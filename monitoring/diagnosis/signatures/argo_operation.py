@@ -8,7 +8,7 @@ import msgspec
 
 from monitoring.checks.text import clean, phrase
 from monitoring.diagnosis.argo_words import BUSY, PATIENCE, Said, facts, for_app, name_of, old, said
-from monitoring.diagnosis.base import Layer, Signature, finding, from_then, says, shown
+from monitoring.diagnosis.base import Layer, Signature, finding, from_then, older, says, shown
 from monitoring.diagnosis.owning import hooks_of
 from monitoring.diagnosis.remedies import CLEAR_HOOK, CLEAR_OPERATION, SYNC, TERMINATE
 from monitoring.diagnosis.scene import Scene
@@ -153,7 +153,30 @@ def held(scene: Scene) -> Finding | None:
     return _running(scene, _OWN)
 
 
+def endless(scene: Scene) -> Finding | None:
+    """A4: it runs for long, and says what it does in words no row knows."""
+    app = scene.application
+    state = app.status.operation_state if app else None
+    if app is None or state is None or app.operation is None or state.phase not in BUSY:
+        return None
+    if not older(scene, state.started_at, _LONG) or any(says(row.words, state.message) for row in (*_FOLLOWING, *_OWN)):
+        return None
+    return finding(
+        "A4",
+        "operation_runs_long",
+        "An operation of Argo CD runs for long",
+        f"The operation of {name_of(app)} runs{from_then(scene, state.started_at)} and says: "
+        f"{phrase(state.message) or 'nothing'}. Look at its resources, or end it.",
+        facts(app, state, scene),
+        0.5,
+        remedies=(for_app(app, TERMINATE),),
+        at=state.started_at,
+    )
+
+
 _PAGE = "https://argo-cd.readthedocs.io/en/stable/"
+#: long for any sync: ten minutes with the five retries of a policy
+_LONG = 900
 SIGNATURES = (
     Signature(
         "A13",
@@ -180,4 +203,12 @@ SIGNATURES = (
         follows=True,
     ),
     Signature("A5", Layer.SYNC, "A sync waits for a deletion (A5) or a sync window (A6).", _REFERENCES["A6"], held),
+    Signature(
+        "A4",
+        Layer.LAST,
+        "An operation of Argo CD runs for long, and nothing says what for.",
+        _REFERENCES["A4"],
+        endless,
+        follows=True,
+    ),
 )

@@ -12,6 +12,12 @@ from monitoring.diagnosis.scene import Scene, event_time
 from monitoring.verdict import Finding
 
 _PAGE = "https://argo-cd.readthedocs.io/en/stable/"
+_REFERENCES = {
+    "A8": f"{_PAGE}user-guide/sync-options/#skip-dry-run-for-new-custom-resources-types",
+    "A15": f"{_PAGE}user-guide/auto_sync/#automatic-pruning-with-allow-empty-v18",
+    "A19": f"{_PAGE}user-guide/sync-options/",
+    "A20": "https://github.com/prometheus-community/helm-charts/issues/4500",
+}
 # the first that fits; A19's rows say what the API server or an admission plugin refused
 _ROWS = (
     said(
@@ -152,6 +158,7 @@ def quoted(scene: Scene) -> Finding | None:
         0.98 if entry.cause != "sync_failed" else 0.6,
         remedies=[for_app(app, slug) for slug in (*entry.offers, SYNC)],
         at=state.finished_at if state else None,
+        reference=_REFERENCES.get(entry.id, ""),
     )
 
 
@@ -307,6 +314,28 @@ def _drift(changed: list[AppResource]) -> list[str]:
     return [f"status.resources: {clean(i.kind, 60)} {clean(i.name, 120)} OutOfSync" for i in changed[:4]]
 
 
+def failed_otherwise(scene: Scene) -> Finding | None:
+    """A19: the last operation failed, and it says why in words that no row knows."""
+    app = scene.application
+    state = app.status.operation_state if app else None
+    if app is None or state is None or state.phase not in FAILED or app.operation is not None:
+        return None
+    if app.status.sync.status == "Synced" and app.status.health.status == "Healthy":
+        return None
+    return finding(
+        "A19",
+        "last_sync_failed",
+        "The last sync failed",
+        f"The last sync of {name_of(app)} ended in {clean(state.phase, 20)}{shown(scene, state.finished_at)}: "
+        f"{phrase(state.message) or 'it does not say why'}. Correct what it names, then sync.",
+        facts(app, state, scene),
+        0.6,
+        remedies=(for_app(app, SYNC),),
+        at=state.finished_at,
+        reference=_REFERENCES["A19"],
+    )
+
+
 def only_pruning(scene: Scene) -> Finding | None:
     """A16: everything Git wants is live as it should be; what Git no longer has is still there."""
     app = scene.application
@@ -352,6 +381,14 @@ SIGNATURES = (
         "An object was removed after a sync, and nothing heals it.",
         f"{_PAGE}user-guide/auto_sync/#automatic-self-healing",
         done_once,
+        follows=True,
+    ),
+    Signature(
+        "A19",
+        Layer.LAST,
+        "The last operation of an Application failed for a reason no other signature knows.",
+        _REFERENCES["A19"],
+        failed_otherwise,
         follows=True,
     ),
     Signature(

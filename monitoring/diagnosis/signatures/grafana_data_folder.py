@@ -31,8 +31,8 @@ def chown(scene: Scene) -> Finding | None:
 def not_writable(scene: Scene) -> Finding | None:
     """G5: Grafana itself may not write."""
     for bad in scene.main() if scene.kind == "grafana" else []:
-        line = bad.log_has(("is not writable", "permission denied", "read-only file system"))
-        if line and "/var/lib/grafana" in line:
+        line = bad.log_has(("is not writable", "permission denied", "read-only file system", "readonly database"))
+        if line and ("/var/lib/grafana" in line or "readonly database" in line.lower()):
             read_only = "read-only file system" in line.lower()
             return finding(
                 "G5",

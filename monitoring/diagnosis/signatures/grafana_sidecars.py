@@ -71,7 +71,7 @@ _LOG = (
         "sidecar_forbidden",
         "The sidecar may not list what it collects",
         "Restore its ClusterRole and binding by a sync of its Application.",
-        "https://github.com/grafana/helm-charts/issues/1345",
+        "https://github.com/helm/charts/issues/6142",
     ),
     _Words(
         "G10",
@@ -82,7 +82,7 @@ _LOG = (
         "api_unreachable",
         "The sidecar does not reach the API server",
         "Look at the network of its node; delete the pod so that it starts on another.",
-        "https://github.com/kiwigrid/k8s-sidecar/issues/85",
+        "https://github.com/kiwigrid/k8s-sidecar/issues/10",
     ),
     _Words(
         "G12",

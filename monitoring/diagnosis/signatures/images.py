@@ -101,7 +101,10 @@ _WHYS = (
     ),
     _Why(
         "image_name_invalid",
-        pattern(r"invalid reference format|couldn't parse image|invalidimagename|failed to apply default image tag"),
+        pattern(
+            r"invalid reference format|couldn't parse image|invalidimagename|failed to apply default image tag|"
+            r"short-name|unqualified-search"
+        ),
         "its name cannot be read",
         "Correct its spelling.",
     ),

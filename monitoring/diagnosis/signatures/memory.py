@@ -46,9 +46,7 @@ def killed(scene: Scene) -> Finding | None:
 
 def evicted(scene: Scene) -> Finding | None:
     """G7: put out by its node, and nothing took its place."""
-    gone = [
-        pod for pod in scene.failed_pods if pod.status.reason in {"Evicted", "NodeShutdown", "Terminated", "Preempting"}
-    ]
+    gone = [pod for pod in scene.failed_pods if pod.status.reason]
     if not gone or (scene.workloads and not scene.short) or any(pod.spec.node_name for pod in scene.pods):
         return None
     pod = gone[-1]
@@ -58,8 +56,9 @@ def evicted(scene: Scene) -> Finding | None:
     return finding(
         "G7",
         "evicted",
-        "Evicted by its node",
-        f"{pod.metadata.name} was put out by its node{node}: {phrase(pod.status.message) or pod.status.reason}. "
+        "Put out by its node",
+        f"{pod.metadata.name} was ended by its node{node} ({clean(pod.status.reason, 60)}): "
+        f"{phrase(pod.status.message) or pod.status.reason}. "
         + ("Make room there, or ask for what the pod needs." if short else "Look at that node."),
         (
             f"{pod.metadata.name}: {clean(pod.status.reason, 60)}: {text}",

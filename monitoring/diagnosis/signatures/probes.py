@@ -24,11 +24,11 @@ _KILLED = {0, 2, 130, 137, 143}
 
 
 def slow_start(scene: Scene) -> Finding | None:
-    """G8: the liveness probe ends a first start that takes longer than it allows."""
+    """G8: a probe ends a start that takes longer than it allows."""
     for bad in scene.main():
-        events = [e for e in _unhealthy(scene, bad) if "liveness probe failed" in e.message.lower()]
-        probe = bad.spec.liveness_probe
-        if not events or not bad.status.restart_count or bad.spec.startup_probe is not None or probe is None:
+        probe, kind = _patience(bad)
+        events = [e for e in _unhealthy(scene, bad) if f"{kind} probe failed" in e.message.lower()]
+        if not events or not bad.status.restart_count or probe is None:
             continue
         if bad.log_has(LOCKED) or (bad.last is not None and bad.last.exit_code not in _KILLED):
             continue  # it waits for a lock, or ended by itself
@@ -40,22 +40,30 @@ def slow_start(scene: Scene) -> Finding | None:
         if lived is not None and lived > limit and not migrating:
             continue  # it had started long before: that is W5
         killed = scene.events_of(bad.pod.metadata.name, "Killing")
+        sure = 0.9 if migrating else 0.85 if kind == "startup" else 0.6
         return finding(
             "G8",
             "killed_while_starting",
             f"{scene.called(bad)} was killed while it was still starting",
-            f"The first start takes longer than the liveness probe allows: {allowed}. "
-            f"{count(bad.status.restart_count, 'restart')} so far. Give it a startup probe, or a later liveness probe.",
+            f"The first start takes longer than the {kind} probe allows: {allowed}. "
+            f"{count(bad.status.restart_count, 'restart')} so far. "
+            + ("Give it more of it." if kind == "startup" else "Give it a startup probe, or a later liveness probe."),
             (
                 *(event_line(scene, event) for event in (*events[-1:], *killed[-1:])),
                 log_line(bad.name, line) if line else "",
                 state_of(bad),
             ),
-            0.9 if migrating else 0.6,
+            sure,
             remedies=to_grafana(scene) if scene.kind == "grafana" else to_values(scene),
             at=ended_at(bad),
         )
     return None
+
+
+def _patience(bad: Bad) -> tuple[Probe | None, str]:
+    """The probe that says how long a start may take: the startup probe where there is one."""
+    startup = bad.spec.startup_probe
+    return (startup, "startup") if startup is not None else (bad.spec.liveness_probe, "liveness")
 
 
 def _lived(bad: Bad) -> float | None:

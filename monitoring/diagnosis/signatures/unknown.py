@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from monitoring.checks.pods import trouble
+from integrations.kubernetes.objects import Pod
+from monitoring.checks.pods import statuses, trouble
 from monitoring.checks.text import clean, listing, phrase
-from monitoring.diagnosis.base import Layer, Signature, event_line, finding, log_line, older
+from monitoring.diagnosis.base import Layer, Signature, event_line, finding, from_then, log_line, older
 from monitoring.diagnosis.containers import code_in_words, ended_at, rollback, rollout_words, state_of
 from monitoring.diagnosis.logs import last_words
 from monitoring.diagnosis.scene import Bad, Scene, begun, settled
@@ -14,6 +15,7 @@ from monitoring.verdict import Finding
 _STARTING = 120
 #: a container that is ready again must have fallen so often before it is worth a word
 _OFTEN = 3
+_MADE = {"ContainerCreating", "PodInitializing"}
 
 
 def crashes(scene: Scene) -> Finding | None:
@@ -66,6 +68,9 @@ def not_ready(scene: Scene) -> Finding | None:
         found = trouble(pod)
         if found is None or found.reason == "Terminating" or not older(scene, begun(pod), _STARTING):
             continue
+        creating = _creating(scene, pod)
+        if creating is not None:
+            return creating
         bad = next((each for each in scene.bad if each.pod is pod and each.name == found.container), None)
         told = last_words(bad.lines) if bad else []
         events = [event for event in scene.events_of(pod.metadata.name) if event.type != "Normal"]
@@ -83,6 +88,30 @@ def not_ready(scene: Scene) -> Finding | None:
             0.1,
         )
     return None
+
+
+def _creating(scene: Scene, pod: Pod) -> Finding | None:
+    """Its containers wait to be made, and nobody says for what: the API server keeps events for an hour."""
+    waiting = [s for s in statuses(pod) if s.state.waiting and s.state.waiting.reason in _MADE]
+    if not waiting or any(s.state.running for s in statuses(pod)):
+        return None
+    events = [event for event in scene.events_of(pod.metadata.name) if event.type != "Normal"]
+    where = f" on {clean(pod.spec.node_name, 80)}" if pod.spec.node_name else ""
+    return finding(
+        "U0",
+        "still_being_created",
+        "Its containers are not made, and no known cause fits",
+        f"{pod.metadata.name} is still being created{where}{from_then(scene, begun(pod))}, and nothing that was read "
+        "says "
+        "why. Look at the kubelet of that node, at the pod's volumes and at its network; events are kept for an hour.",
+        (
+            f"{pod.metadata.name}: {listing(f'{s.name} {s.state.waiting.reason}' for s in waiting if s.state.waiting)}",
+            f"node {clean(pod.spec.node_name, 80) or 'none'}",
+            *(event_line(scene, event) for event in events[-2:]),
+        ),
+        0.15,
+        at=begun(pod),
+    )
 
 
 def _called(scene: Scene, bad: Bad | None) -> str:

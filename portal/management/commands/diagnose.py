@@ -46,8 +46,20 @@ class Command(SentenceCommand):
             self.stdout.write(f"\n{finding.id}  {finding.title}  ({finding.confidence:.0%})\n  {finding.sentence}")
             for line in finding.evidence:
                 self.stdout.write(f"  > {line}")
+            for line in finding.consequences:
+                self.stdout.write(f"  so: {line}")
             if finding.remedies:
-                self.stdout.write(f"  Remedies: {', '.join(finding.remedies)}")
+                self.stdout.write(f"  Remedies: {', '.join(_remedy(finding, slug) for slug in finding.remedies)}")
+            if finding.reference:
+                self.stdout.write(f"  See {finding.reference}")
+        for line in findings[0].ruled_out if findings else ():
+            self.stdout.write(f"\nnot: {line}" if line == findings[0].ruled_out[0] else f"not: {line}")
+
+
+def _remedy(finding: Finding, slug: str) -> str:
+    """``delete-pod (name=x, namespace=y)``."""
+    known = ", ".join(f"{name}={value}" for name, value in sorted(finding.parameters.get(slug, {}).items()))
+    return f"{slug} ({known})" if known else slug
 
 
 def _diagnose(readers: collect.Readers, item: Item) -> tuple[list[Finding], str]:

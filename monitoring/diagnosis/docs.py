@@ -1,0 +1,65 @@
+"""Writes ``docs/diagnosis.md`` from the signatures: ``python -m monitoring.diagnosis.docs > docs/diagnosis.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from monitoring.diagnosis.base import Layer, Signature
+from monitoring.diagnosis.registry import all_signatures
+
+_HEAD = """# Diagnosis
+
+Why an item is not proven. A diagnosis reads lists, events and a few logs once and runs every signature over what was
+read. Each signature knows one failure; it is a pure function, and it finds nothing where nothing is wrong.
+
+Signatures lie in layers, from the machine to Git. **The first layer that fails is the cause.** What a later layer
+shows is told as a consequence when it may be one (marked ↳ below), else as a finding of its own behind the cause.
+A finding has its evidence (lines that quote what was read), a confidence, a public reference and remedies, best first,
+with the parameters it knows. Confidence says how sure it is that this is *why*; it never rises down the list.
+
+What could not be read is said under *Ruled out* as "Not looked at", and never guessed. "Connection refused" on port
+3000 is never a cause (G1): it says only that Grafana does not listen.
+
+A new signature is one file in `monitoring/diagnosis/signatures/` with `SIGNATURES`, and its recorded cases in
+`tests/diagnosis/cases/<id>_<why>.yaml`. Nothing else has to know it. This page is made from the code;
+`python -m monitoring.diagnosis.docs` writes it again.
+"""
+_LAYERS = {
+    Layer.NODE: "The machine",
+    Layer.CONTAINER: "The container",
+    Layer.INIT: "What runs before it",
+    Layer.SIDECAR: "Grafana's sidecars",
+    Layer.VOLUME: "Its volumes and its place on the node",
+    Layer.SCHEDULING: "A node for it",
+    Layer.ADMISSION: "Leave to create it",
+    Layer.ROLLOUT: "The rollout",
+    Layer.UNKNOWN: "Nobody knows (asked when nothing above is found)",
+    Layer.NETWORK: "The way to it",
+    Layer.CONTENT: "What is in it",
+    Layer.SOURCE: "What Git says",
+    Layer.SYNC: "What Argo CD does with it",
+    Layer.ABSENT: "It is not there",
+    Layer.LAST: "Said when nothing else is known",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for layer in Layer:
+        mine = [each for each in all_signatures() if each.layer == layer]
+        if mine:
+            parts.append(f"## {_LAYERS[layer]}\n\n{''.join(_rows(mine))}")
+    return "\n".join(parts)
+
+
+def _rows(signatures: Iterable[Signature]) -> Iterable[str]:
+    yield "| id | recognises | reference |\n|---|---|---|\n"
+    for each in signatures:
+        follows = "↳ " if each.follows else ""
+        yield f"| {each.id} | {follows}{each.summary.replace('|', chr(92) + '|')} | <{each.reference}> |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
