@@ -12,6 +12,7 @@ from monitoring.checks.text import clean
 from monitoring.diagnosis import values
 from monitoring.diagnosis.datasources import defaults
 from monitoring.diagnosis.refusals import refused_line
+from monitoring.diagnosis.remedies import STOP_DELETION
 from monitoring.diagnosis.scene import Scene
 from monitoring.verdict import Finding
 
@@ -32,10 +33,11 @@ def completed(scenes: Sequence[Scene], top: Finding, later: Iterable[Finding], e
 
 
 def possible(scenes: Sequence[Scene], finding: Finding) -> Finding:
-    """Without remedies by an Application that is being deleted: Argo CD carries out no operation of it any more."""
+    """Without remedies by an Application that is being deleted: Argo CD carries out no operation of it any more. What
+    keeps that deletion to itself stays."""
     apps = [scene.application.metadata for scene in scenes if scene.application is not None]
     going = {meta.name for meta in apps if meta.deletion_timestamp is not None}
-    lost = {slug for slug, known in finding.parameters.items() if known.get("application") in going}
+    lost = {slug for slug, known in finding.parameters.items() if known.get("application") in going} - {STOP_DELETION}
     if not lost:
         return finding
     return msgspec.structs.replace(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from monitoring.checks.text import clean, listing, phrase
 from monitoring.diagnosis.argo_words import condition_of, facts, for_app, name_of, said
 from monitoring.diagnosis.base import Layer, Signature, finding, from_then, says
-from monitoring.diagnosis.remedies import REFRESH
+from monitoring.diagnosis.remedies import REFRESH, STOP_DELETION
 from monitoring.diagnosis.scene import Scene
 from monitoring.verdict import Finding
 
@@ -133,6 +133,13 @@ _ROWS = (
 _LAST = _ROWS[-1]
 
 
+#: whether Argo CD's finalizer takes everything the Application manages with it
+_ADVICE = {
+    True: "Was it meant? Then look at the objects that do not go; else let it go alone, and what it manages stays.",
+    False: "Look at who keeps it.",
+}
+
+
 def deleting(scene: Scene) -> Finding | None:
     """A18: deletion asked for, finalizers remain."""
     app = scene.application
@@ -140,19 +147,21 @@ def deleting(scene: Scene) -> Finding | None:
         return None
     at = app.metadata.deletion_timestamp
     error = condition_of(app, "DeletionError")
+    cascades = any(f.startswith("resources-finalizer.argocd.argoproj.io") for f in app.metadata.finalizers)
     left = [f"{item.kind} {item.name}" for item in app.status.resources if item.kind and not item.hook]
     return finding(
         "A18",
         "deletion_hangs",
         "The Application is being deleted",
         f"{name_of(app)} is being deleted{from_then(scene, at)} and waits for "
-        f"{listing(app.metadata.finalizers)}. Look at the objects that do not go.",
+        f"{listing(app.metadata.finalizers)}. {_ADVICE[cascades]}",
         (
             f"metadata.deletionTimestamp{from_then(scene, at)}, finalizers {listing(app.metadata.finalizers)}",
             f"DeletionError: {clean(error.message)}" if error else "",
             f"still listed: {listing(left)}" if left else "",
         ),
         0.95,
+        remedies=(for_app(app, STOP_DELETION),) if cascades else (),
         at=at,
     )
 
