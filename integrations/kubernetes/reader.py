@@ -45,6 +45,9 @@ Events = list[WatchEvent]
 PROXY_BYTES = 8 * 1024 * 1024
 
 
+_EVICTION = "pods/eviction"
+
+
 class Proxied(NamedTuple):
     """An answer through the API server's service proxy."""
 
@@ -165,6 +168,20 @@ class Reader:
             if any(entry.get("name") == resource.plural for entry in served):
                 return version
         raise NotFound(f"This cluster does not serve {resource.key}.", status=404)
+
+    def eviction_version(self) -> str:
+        """The API version this server wants an Eviction in (``policy/v1`` since 1.22), as ``kubectl drain`` asks.
+
+        :raises NotFound: it knows no evictions.
+        """
+        if _EVICTION not in self._versions:
+            body = self._connection.call("GET", "/api/v1")
+            served = msgspec.json.decode(body, type=dict[str, Any]).get("resources") or []
+            found = next((entry for entry in served if entry.get("name") == _EVICTION), None)
+            if found is None:
+                raise NotFound("This cluster knows no evictions.", status=404)
+            self._versions[_EVICTION] = f"{found.get('group') or 'policy'}/{found.get('version') or 'v1'}"
+        return self._versions[_EVICTION]
 
     def _path(self, resource_key: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
         resource = RESOURCES[resource_key]

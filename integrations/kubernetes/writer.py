@@ -147,7 +147,7 @@ class Writer:
             # the query parameter of an eviction is not read by every server; its options are
             options["dryRun"] = ["All"]
         body = {
-            "apiVersion": "policy/v1",
+            "apiVersion": self.reader.eviction_version(),
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": namespace},
             "deleteOptions": options,

@@ -32,7 +32,8 @@ class Loader:
         first = [obj for obj in chosen if obj["kind"] in ("Namespace", "CustomResourceDefinition")]
         rest = [obj for obj in chosen if obj not in first]
         await self._all(first)
-        await self._served({obj["spec"]["group"] for obj in first if obj["kind"] == "CustomResourceDefinition"})
+        crds = [obj["spec"] for obj in first if obj["kind"] == "CustomResourceDefinition"]
+        await self._served({f"{spec['names']['plural']}.{spec['group']}" for spec in crds})
         accounts = [obj for obj in rest if obj["kind"] in ("ServiceAccount", "Node", "Secret", "ConfigMap")]
         await self._all(accounts)
         await self._all([obj for obj in rest if obj not in accounts])
@@ -46,13 +47,13 @@ class Loader:
             obj["kind"] == "Service" and meta.labels(obj).get("app.kubernetes.io/managed-by") == "prometheus-operator"
         )
 
-    async def _served(self, groups: set[str]) -> None:
-        """Wait until the server serves the custom resources."""
+    async def _served(self, keys: set[str]) -> None:
+        """Wait until the server serves every one of these custom resources: they come one after the other."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _CRD_SECONDS
         while loop.time() < end:
             await self.client.discover()
-            if all(any(key.endswith(f".{group}") for key in self.client.served()) for group in groups):
+            if keys <= set(self.client.served()):
                 return
             await asyncio.sleep(0.3)
 

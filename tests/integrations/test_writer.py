@@ -163,3 +163,21 @@ def test_a_request_whose_answer_is_lost_on_the_way_may_have_been_made(
     with pytest.raises(Unreachable) as caught:
         pen.reader.proxy_send(namespace, "alertmanager", "web", "POST", "/api/v2/silences", {})
     assert caught.value.maybe_done
+
+
+def test_an_eviction_comes_in_the_version_that_the_server_names(
+    pen: Writer, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    """1.20 takes policy/v1beta1 alone, and answers 400 to policy/v1."""
+    assert pen.reader.eviction_version() == "policy/v1"
+    monkeypatch.setitem(pen.reader._versions, "pods/eviction", "policy/v1beta1")
+    sent: list[dict[str, Any]] = []
+
+    def create(_resource: str, _namespace: str, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        sent.append(body)
+        return {}
+
+    monkeypatch.setattr(pen, "create", create)
+    pen.evict(namespace, "one", uid="u-1", field_manager=BY)
+    assert sent[0]["apiVersion"] == "policy/v1beta1"
+    assert sent[0]["deleteOptions"]["preconditions"] == {"uid": "u-1"}
