@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
+from integrations.kubernetes.custom import Application
 from integrations.kubernetes.objects import Pod, Service, Workload
+from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.grafana import HEALTH
 from monitoring.checks.pods import is_ready
 from monitoring.checks.services import addresses, ready_addresses
 from monitoring.checks.text import clean, count, listing
 from monitoring.checks.workloads import PLURALS
+from monitoring.diagnosis.argo_words import for_app
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, older, pattern, says
-from monitoring.diagnosis.remedies import SYNC_RESOURCES, Remedy, remedy
+from monitoring.diagnosis.owning import named
+from monitoring.diagnosis.remedies import SYNC_RESOURCES, Remedy
 from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Missing, Need, Objects
 from monitoring.verdict import Finding
@@ -47,13 +51,13 @@ def leads_nowhere(scene: Scene) -> Finding | None:
         ]
         ready = [pod for pod in chosen if is_ready(pod)]
         if ready:
-            found = _no_port(service, ready)
+            found = _no_port(scene, service, ready)
             if found is not None:
                 return found
             continue
         near = _meant(scene, service)
         if not chosen and near is not None and any(is_ready(pod) for pod in scene.pods + _pods_of(scene, near)):
-            return _other_labels(service, near)
+            return _other_labels(scene, service, near)
     return None
 
 
@@ -98,7 +102,7 @@ def _served(scene: Scene, item: Workload) -> bool:
     return any(other.spec.selector and other.spec.selector.items() <= have for other in fronts)
 
 
-def _other_labels(service: Service, item: Workload) -> Finding:
+def _other_labels(scene: Scene, service: Service, item: Workload) -> Finding:
     have = item.spec.template.metadata.labels
     wrong = [f"{k}={v}" for k, v in sorted(service.spec.selector.items()) if have.get(k) != v]
     right = [
@@ -116,10 +120,11 @@ def _other_labels(service: Service, item: Workload) -> Finding:
             f"{item.metadata.name}: pod labels {clean(listing((f'{k}={v}' for k, v in sorted(have.items())), 8), 240)}",
         ),
         0.92,
+        remedies=_remedies(scene, service),
     )
 
 
-def _no_port(service: Service, ready: list[Pod]) -> Finding | None:
+def _no_port(scene: Scene, service: Service, ready: list[Pod]) -> Finding | None:
     """A target port by a name that no container has leaves the slice empty (endpointslice-controller)."""
     names = {port.name for pod in ready for c in pod.spec.containers for port in c.ports}
     lost = [
@@ -144,6 +149,7 @@ def _no_port(service: Service, ready: list[Pod]) -> Finding | None:
             f"{count(len(ready), 'ready pod')} selected, no address behind it",
         ),
         0.92,
+        remedies=_remedies(scene, service),
     )
 
 
@@ -179,6 +185,7 @@ def other_port(scene: Scene) -> Finding | None:
                     clean(refused, 300),
                 ),
                 0.85,
+                remedies=_remedies(scene, service),
             )
     return None
 
@@ -268,14 +275,15 @@ def _holder(scene: Scene, service: Service, asked: str) -> str:
 
 
 def _remedies(scene: Scene, service: Service) -> tuple[Remedy, ...]:
-    app = scene.application
-    if app is None:
-        return ()
-    drift = any(
-        item.kind == "Service" and item.name == service.metadata.name and item.status == "OutOfSync"
-        for item in app.status.resources
-    )
-    return (remedy(SYNC_RESOURCES, application=app.metadata.name, namespace=app.metadata.namespace),) if drift else ()
+    """A sync of the Service alone, where Argo CD says that it differs from Git."""
+    meta = service.metadata
+    apps: list[Application] = scene.read(APPLICATIONS, str(named(scene.subject).get("namespace") or ""))
+    for app in apps:
+        for item in app.status.resources:
+            same = (item.kind, item.namespace, item.name) == ("Service", meta.namespace, meta.name)
+            if same and not item.group and item.status == "OutOfSync":
+                return (for_app(app, SYNC_RESOURCES, resources=f"Service/{meta.namespace}/{meta.name}"),)
+    return ()
 
 
 _PAGE = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/"
