@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
-from deployments import gates
+from common.clock import now
+from deployments import approvals, freezes, gates, policies, reviews
 from deployments.catalogue.action import Blast, FollowUp, Precondition
 from deployments.engine import document as documents
 from deployments.engine.document import PlannedStep
 from deployments.models import Plan, Run
+from deployments.states import RunState
 
 TIERS = ("read, refresh", "reversible", "disruptive", "destructive")
 
@@ -276,3 +278,76 @@ def run_json(run: Run) -> dict[str, Any]:
             for receipt in run.now
         ],
     }
+
+
+# -- approvals
+
+
+def approval_json(run: Run) -> dict[str, Any]:
+    """How a run stands with the people it needs; the shape is a promise of ``approve``, ``deny`` and ``approvals``."""
+    run.refresh_from_db()
+    found = approvals.standing(run, now())
+    void = {approval.pk: why for approval, why in found.void}
+    given = {approval.pk for approval in found.given}
+    return {
+        "run": run.pk,
+        "number": run.number,
+        "plan": run.plan_id,
+        "action": run.action,
+        "tier": run.plan.tier,
+        "state": run.state,
+        "sentence": run.sentence or f"Run {run.number} is {run.state.replace('_', ' ')}.",
+        "requested_by": run.requested_by.get_username(),
+        "wanted": found.words,
+        "missing": found.missing,
+        "waiting_until": _stamp(run.waiting_until),
+        "approvals": [
+            {
+                "by": each.by.get_username(),
+                "granted": each.granted,
+                "reason": each.reason,
+                "at": _stamp(each.at),
+                "expires_at": _stamp(each.expires_at) if each.granted else None,
+                "counts": each.pk in given,
+                "why_not": void.get(each.pk, ""),
+            }
+            for each in run.approvals.select_related("by")
+        ],
+    }
+
+
+def holds_json(cluster: str) -> dict[str, Any]:
+    """What is waited for and what holds runs on a cluster now: ``manage.py approvals --json``."""
+    stop, review, moment = gates.stop_of(cluster), reviews.open_in(cluster), now()
+    waiting = Run.objects.filter(cluster=cluster, state=RunState.WAITING_FOR_APPROVAL.value)
+    windows = policies.frozen_windows(cluster)
+    return {
+        "cluster": cluster,
+        "waiting": [approval_json(run) for run in waiting.select_related("plan", "requested_by")],
+        "stopped": {"by": stop.by.get_username(), "reason": stop.reason, "at": _stamp(stop.at)} if stop else None,
+        "frozen": [_frozen_json(frozen) for frozen in freezes.current(windows, moment)],
+        "freezes_ahead": [_frozen_json(frozen) for frozen in freezes.coming(windows, moment)],
+        "review": {
+            "run": review.run_id,
+            "number": review.run.number,
+            "opened_by": review.opened_by.get_username(),
+            "opened_at": _stamp(review.opened_at),
+            "reason": review.reason,
+        }
+        if review
+        else None,
+    }
+
+
+def _frozen_json(frozen: freezes.Frozen) -> dict[str, Any]:
+    return {
+        "name": frozen.freeze.name,
+        "reason": frozen.freeze.reason,
+        "tiers": list(frozen.freeze.tiers),
+        "since": _stamp(frozen.since),
+        "until": _stamp(frozen.until),
+    }
+
+
+def _stamp(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="seconds") if at else None

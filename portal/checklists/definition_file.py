@@ -1,7 +1,7 @@
 """Reads a project definition (YAML) into typed structs, with ``file:line`` in every error. No database.
 
-The shape is design §5's: ``project``, ``phases`` with ``items`` with ``checks``, and ``components``. It fails with
-:class:`DefinitionError`, one sentence a person can act on.
+The shape is design §5's: ``project``, ``phases`` with ``items`` with ``checks``, ``components``, and the ``policy`` of
+its cluster (:mod:`deployments.policy`). It fails with :class:`DefinitionError`, one sentence a person can act on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from deployments.catalogue import registry as catalogue
+from deployments.policy import Policy
 from monitoring.checks import registry
 
 #: the one check type that no cluster answers: a person does
@@ -91,6 +93,7 @@ class Definition(Shape, frozen=True):
     project: ProjectPart
     phases: Annotated[tuple[PhasePart, ...], Meta(min_length=1)]
     components: tuple[ComponentPart, ...] = ()
+    policy: Policy | None = None
 
 
 class BoundCheck(msgspec.Struct, frozen=True):
@@ -169,7 +172,7 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value)
-    return value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]")
@@ -274,6 +277,19 @@ def _consistent(path: Path, tree: Any, definition: Definition) -> None:
         if component.key in seen:
             raise _error(path, tree, ["components", c, "key"], f"component {component.key} is there twice")
         seen.add(component.key)
+    _limits_exist(path, tree, definition.policy)
+
+
+def _limits_exist(path: Path, tree: Any, policy: Policy | None) -> None:
+    """A limit on an action that is misspelt would limit nothing. :raises DefinitionError: there is one."""
+    for n, limit in enumerate(policy.limits if policy else ()):
+        for slug in limit.actions:
+            try:
+                catalogue.get(slug)
+            except LookupError:
+                where = ["policy", "limits", n, "actions"]
+                said = f"the catalogue has no action {slug}, so nothing would be limited"
+                raise _error(path, tree, where, said) from None
 
 
 def _reaches(items: Mapping[str, tuple[str, ...]], start: str) -> bool:

@@ -16,6 +16,7 @@ from django.db import transaction
 from common.canonical import digest
 from common.models import audit
 from common.publish import publish
+from deployments import policies
 from monitoring.models import Check, Component
 from portal.checklists.definition_file import BoundCheck, DefinitionError, ItemPart, PhasePart, ReadDefinition, read
 from portal.checklists.models import Item, ItemCheck, Origin, Phase, Project
@@ -32,6 +33,7 @@ def load(path: Path, cluster: str, actor: str = "system") -> Project:
     part = whole.definition.project
     with transaction.atomic():
         project = Project.objects.select_for_update().filter(key=part.key).first()
+        policies.keep(cluster, f"project:{part.key}", whole.definition.policy, actor)
         if project is not None and project.definition_hash == fingerprint:
             return project
         if project is not None and project.cluster != cluster:

@@ -26,6 +26,7 @@ class Command(SentenceCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         arguments.add(parser)
         parser.add_argument("--yes", action="store_true", help="really run it")
+        parser.add_argument("--confirm", default="", metavar="NAME", help="tier 3: the name of what it is about")
         parser.add_argument("--wait", action="store_true", help="wait until it has ended")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,7 +46,7 @@ class Command(SentenceCommand):
             if request.plan is None:
                 self._refused(request.sentence, json=options["json"])
                 return
-            run = start_run(user, request.plan.pk, asked.pk)
+            run = start_run(user, request.plan.pk, asked.pk, confirm=options["confirm"])
         except Refusal as refusal:
             self._refused(str(refusal), json=options["json"])
             return
