@@ -4,8 +4,8 @@ The same templates as the pages, rendered once per (topic, role) for everybody: 
 no form token is in it. Knows no Redis and no stream; an unknown topic or a missing row gives nothing.
 
 What is announced is a thing (``item:7``); what a page asks for is a view of it: a page that shows only its row asks for
-``item:7``, its own page for ``item-page:7``. :func:`spread` says which views an announcement concerns, so that nothing
-is drawn for pages that do not show it.
+``item:7``, its own page for ``item-page:7``. :mod:`portal.topics` says which views an announcement concerns, so that
+nothing is drawn for pages that do not show it.
 """
 
 from __future__ import annotations
@@ -33,54 +33,11 @@ from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
 from portal.checklists.selectors.status import component_facts, components, source_rows
 from portal.templatetags.drawn import drawn
-from portal.views import decisions, deploy, planpage, remedies, reports
+from portal.topics import allowed, spread
+from portal.views import approvalview, decisions, deploy, planpage, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 
-#: what a role must have to hear of a kind of topic
-_NEEDS = {
-    "item": "checklists.view_board",
-    "item-page": "checklists.view_board",
-    "hold": "checklists.view_board",
-    "board": "checklists.view_board",
-    "headline": "checklists.view_board",
-    "phase": "checklists.view_board",
-    "phase-bar": "checklists.view_board",
-    "phase-tile": "checklists.view_board",
-    "source": "checklists.view_board",
-    "connection": "checklists.view_board",
-    "component": "checklists.view_board",
-    "status": "checklists.view_board",
-    "run": "deployments.view_run",
-    "runs": "deployments.view_run",
-    "running": "deployments.view_run",
-    "plan": "deployments.make_plan",
-    "draft": "checklists.view_board",
-    "decision": "checklists.view_board",
-}
-#: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
-_ALSO = {
-    "item": ("item-page", "hold"),
-    "phase": ("phase-bar", "phase-tile", "=board", "=headline"),
-    "source": ("connection",),
-    "component": ("status",),
-    "run": ("=runs", "=running"),
-    "runs": ("=running", "=board"),
-}
-
-
-def spread(topics: Iterable[str]) -> set[str]:
-    """The announced topics and every other view of the same things."""
-    found = set(topics)
-    for topic in tuple(found):
-        kind, _, name = topic.partition(":")
-        found.update(other[1:] if other[0] == "=" else f"{other}:{name}" for other in _ALSO.get(kind, ()))
-    return found
-
-
-def allowed(topic: str, role: Role) -> bool:
-    """Whether a role may hear of a topic."""
-    permission = _NEEDS.get(topic.partition(":")[0])
-    return permission is not None and may(role, permission)
+__all__ = ["allowed", "falls_due", "render", "render_all", "spread"]
 
 
 def render(topic: str, role: Role) -> list[str]:
@@ -153,6 +110,10 @@ class Batch:
             "plan": self._plan,
             "draft": self._draft,
             "decision": self._decision,
+            "approval": self._approval,
+            "approvals": self._approvals,
+            "holds": self._holds,
+            "freezes": self._freezes,
         }.get(kind)
         drawn = draw(name) if draw is not None else {}
         return [partial(target, html, _SWAPS.get(target, "outerMorph")) for target, html in drawn.items()]
@@ -171,6 +132,8 @@ class Batch:
             return next((row.falls_due for row in self._sources(name)), None)
         if kind in ("component", "status"):
             return self._component_due(_number(name))
+        if kind == "freezes":
+            return approvalview.freezes_change_at(self.at)
         return None
 
     def state(self, project_id: int) -> State:
@@ -358,10 +321,29 @@ class Batch:
         return [run for run in runs if run.state != RunState.WAITING_FOR_APPROVAL]
 
     def _runs(self, _: str) -> dict[str, str]:
-        return {"nav-running": _html("nav_running", running_count=len(self._at_work()))}
+        shown = {"nav-running": _html("nav_running", running_count=len(self._at_work()))}
+        if may(self.role, "deployments.approve_plan"):
+            shown["nav-approvals"] = _html("nav_approvals", approvals_count=approvalview.count())
+        return shown
 
     def _running(self, _: str) -> dict[str, str]:
         return {"running": _html("running", running=self._at_work())}
+
+    def _approval(self, name: str) -> dict[str, str]:
+        found = deploy.find_run(name)
+        if found is None:
+            return {}
+        return {f"approval-{found.pk}": _html("approval_state", approval=approvalview.of_run(found, self.at))}
+
+    def _approvals(self, _: str) -> dict[str, str]:
+        may_decide = may(self.role, "deployments.approve_plan")
+        return {"approvals-list": _html("approvals_list", waiting=approvalview.waiting(self.at), may_decide=may_decide)}
+
+    def _holds(self, _: str) -> dict[str, str]:
+        return {"holds": _html("holds", **approvalview.holds())}
+
+    def _freezes(self, _: str) -> dict[str, str]:
+        return {"freezes": _html("freezes", **approvalview.frozen(self.at))}
 
     def _plan(self, name: str) -> dict[str, str]:
         """A request by its ulid, or a plan by its hash."""
