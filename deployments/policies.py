@@ -48,11 +48,12 @@ def of(cluster: str) -> tuple[Policy, ...]:
     :raises Unfit: one of them cannot be read.
     """
     rows = ClusterPolicy.objects.filter(cluster=cluster).order_by("source").values_list("source", "hash", "document")
-    return tuple(_read(source, hashed, json.dumps(document)) for source, hashed, document in rows) or (Policy(),)
+    return tuple(parsed(source, hashed, json.dumps(document)) for source, hashed, document in rows) or (Policy(),)
 
 
 @functools.lru_cache(maxsize=32)
-def _read(source: str, _hash: str, document: str) -> Policy:
+def parsed(source: str, _hash: str, document: str) -> Policy:
+    """A stored document as a policy. :raises Unfit: this version cannot read it."""
     try:
         return msgspec.json.decode(document, type=Policy)
     except msgspec.ValidationError as error:

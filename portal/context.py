@@ -19,6 +19,7 @@ from monitoring.models import Source
 from portal.accounts.access import may, role
 from portal.accounts.roles import Role
 from portal.accounts.views import THEMES
+from portal.views import holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ NAV: tuple[tuple[Entry, ...], ...] = (
     (
         Entry("actions", "Actions", "wrench-screwdriver", "g a", ("actions", "plans")),
         Entry("runs", "Runs", "play-circle", "g r", ("runs",)),
+        Entry("approvals", "Approvals", "check-badge", "g v", ("approvals",), "deployments.approve_plan"),
+        Entry("policy", "Policy", "shield-check", "", ("policy",)),
     ),
     (
         Entry("reports", "Reports", "document-text", "g i", ("reports",)),
@@ -91,7 +94,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     who = role(request) if hasattr(request, "user") else None
     if who is None:
         return base
-    counts = SimpleLazyObject(_counts)
+    counts, moment = SimpleLazyObject(_counts), now()
+    waiting = SimpleLazyObject(lambda: counts["waiting"]) if may(who, "deployments.approve_plan") else 0
     return base | {
         "role": who.value,
         "nav": navigation(request.path, who),
@@ -99,7 +103,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         # asked only by pages that do not know it already
         "running_count": SimpleLazyObject(lambda: counts["running"]),
         "cluster_facts": _facts(settings.PORTAL_CLUSTER, int(time.monotonic() // 30)),
-        "needs_you": SimpleLazyObject(lambda: counts["waiting"]) if may(who, "deployments.approve_plan") else 0,
+        "needs_you": waiting,
+        "approvals_count": waiting,
+        "holds": SimpleLazyObject(lambda: holding.read().shown(moment)["holds"]),
     }
 
 

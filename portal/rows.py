@@ -34,7 +34,7 @@ from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard,
 from portal.checklists.selectors.status import component_facts, components, source_rows
 from portal.templatetags.drawn import drawn
 from portal.topics import allowed, spread
-from portal.views import approvalview, decisions, deploy, planpage, remedies, reports
+from portal.views import approvalview, decisions, deploy, holding, planpage, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 
 __all__ = ["allowed", "falls_due", "render", "render_all", "spread"]
@@ -133,7 +133,7 @@ class Batch:
         if kind in ("component", "status"):
             return self._component_due(_number(name))
         if kind == "freezes":
-            return approvalview.freezes_change_at(self.at)
+            return holding.changes_at(self.at)
         return None
 
     def state(self, project_id: int) -> State:
@@ -340,10 +340,10 @@ class Batch:
         return {"approvals-list": _html("approvals_list", waiting=approvalview.waiting(self.at), may_decide=may_decide)}
 
     def _holds(self, _: str) -> dict[str, str]:
-        return {"holds": _html("holds", **approvalview.holds())}
+        return {"holds": _html("holds", **holding.read().shown(self.at)["holds"])}
 
     def _freezes(self, _: str) -> dict[str, str]:
-        return {"freezes": _html("freezes", **approvalview.frozen(self.at))}
+        return {"freezes": _html("freezes", **holding.read().shown(self.at))}
 
     def _plan(self, name: str) -> dict[str, str]:
         """A request by its ulid, or a plan by its hash."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from portal.views import board, catalogue, decisions, deploy, gallery, ops, planpage, reports, undoing
+from portal.views import (
+    approving,
+    board,
+    catalogue,
+    decisions,
+    deploy,
+    gallery,
+    ops,
+    planpage,
+    policypage,
+    reports,
+    undoing,
+)
 
 handler400 = "portal.views.errors.bad_request"
 handler403 = "portal.views.errors.denied"
@@ -31,12 +43,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/<str:digest>/compare/", planpage.compare, name="plan-compare"),
     path("plans/<str:digest>/again/", planpage.again, name="plan-again"),
     path("plans/<str:digest>/git.patch", planpage.git_patch, name="plan-git-patch"),
+    path("plans/<str:digest>/break-glass/", approving.break_glass, name="plan-break-glass"),
+    path("approvals/", approving.index, name="approvals"),
+    path("policy/", policypage.index, name="policy"),
+    path("policy/stop/", policypage.stop, name="policy-stop"),
+    path("policy/allow/", policypage.allow, name="policy-allow"),
     path("runs/", deploy.runs, name="runs"),
     path("runs/<str:pk>/", deploy.run, name="run"),
     path("runs/<str:pk>/log.txt", deploy.log_text, name="run-log"),
     path("runs/<str:pk>/lines/", deploy.log_lines, name="run-lines"),
     path("runs/<str:pk>/undo/", undoing.undo, name="run-undo"),
     path("runs/<str:pk>/cancel/", deploy.cancel, name="run-cancel"),
+    path("runs/<str:pk>/approve/", approving.approve, name="run-approve"),
+    path("runs/<str:pk>/deny/", approving.deny, name="run-deny"),
+    path("runs/<str:pk>/review/", approving.review, name="run-review"),
+    path("runs/<str:pk>/review/close/", approving.close_review, name="run-review-close"),
     path("decisions/", decisions.decisions, name="decisions"),
     path("decisions/<slug:key>/", decisions.decision, name="decision"),
     path("decisions/<slug:key>/choose/", decisions.choose, name="decision-choose"),

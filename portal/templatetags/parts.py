@@ -49,6 +49,7 @@ MICRO = (
 )
 #: drawn as outline: quiet states, navigation, tools
 OUTLINE = (
+    "check-badge",
     "clock",
     "shield-check",
     "minus-circle",

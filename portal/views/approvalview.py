@@ -1,18 +1,18 @@
 """How a run stands with the people it needs, and what holds runs now, as the pages show it. Reads the database.
 
-The same for everybody who looks: what one person may do is asked in :mod:`portal.views.approving`.
+All but :func:`panel` is the same for everybody who looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 
-from deployments import approvals, freezes, gates, policies
+from deployments import approvals, gates, policies
 from deployments.errors import Refusal
 from deployments.models import Approval, Plan, Review, Run
 from deployments.states import RunState
@@ -165,6 +165,16 @@ def freeze_sentence(cluster: str, tier: int, at: datetime) -> str:
     return gates.freeze_words(frozen) if frozen is not None else ""
 
 
+def panel(run: Run | None, user: User, at: datetime) -> dict[str, Any]:
+    """What the pages of a plan and of a run show of its approvals to one person, who may decide or is told why not."""
+    if run is None:
+        return {"approval": None}
+    view = of_run(run, at)
+    mine = any(voice.counts and voice.by == user.get_username() for voice in view.voices)
+    why_not = approvals.may_decide(user, run) if view.waiting else ""
+    return {"approval": view, "why_not": why_not or ("You have approved it." if mine else "")}
+
+
 # -- requests
 
 
@@ -202,49 +212,3 @@ def asks(plan: Plan) -> str:
         return ""
     minutes = min(each.approval_minutes for each in policies.of(plan.cluster))
     return f"A second person must say yes first: {words}. It stands for {minutes} minutes and for this plan alone."
-
-
-# -- what holds runs
-
-
-def holds() -> dict[str, Any]:
-    """What every page says while it is so: writes are stopped, a broken glass waits for its review."""
-    cluster = settings.PORTAL_CLUSTER
-    return {"stop": gates.stop_of(cluster), "glass": glass_of(Review.objects.filter(cluster=cluster, closed_at=None))}
-
-
-def frozen(at: datetime) -> dict[str, Any]:
-    """The freezes that hold now and those that come next, each as a sentence with its tiers."""
-    try:
-        windows = policies.frozen_windows(settings.PORTAL_CLUSTER)
-    except Refusal as unreadable:
-        return {"policy_error": str(unreadable)}
-    return {
-        "frozen": [_frozen(each) for each in freezes.current(windows, at)],
-        "coming": [_frozen(each) for each in freezes.coming(windows, at)],
-    }
-
-
-def _frozen(frozen: freezes.Frozen) -> dict[str, Any]:
-    freeze = frozen.freeze
-    return {
-        "name": freeze.name,
-        "reason": freeze.reason,
-        "tiers": _tiers(freeze.tiers),
-        "since": gates.moment(frozen.since, freeze.time_zone),
-        "until": gates.moment(frozen.until, freeze.time_zone),
-    }
-
-
-def _tiers(tiers: Iterable[int]) -> str:
-    """``tier 3``, ``tiers 2 and 3``."""
-    names = [str(tier) for tier in sorted(set(tiers))]
-    return f"tier{'s' if len(names) > 1 else ''} {', '.join(names[:-1])}{' and ' if names[1:] else ''}{names[-1]}"
-
-
-def freezes_change_at(at: datetime) -> datetime | None:
-    """When a freeze begins or ends next."""
-    try:
-        return freezes.changes_at(policies.frozen_windows(settings.PORTAL_CLUSTER), at)
-    except Refusal:
-        return None

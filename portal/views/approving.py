@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -12,11 +10,11 @@ from django.urls import reverse
 from common.clock import now
 from deployments import approvals, gates, reviews, services
 from deployments.errors import NotAllowed, Refusal, TargetBusy
-from deployments.models import Plan, Review, Run
+from deployments.models import Plan, Review
 from deployments.states import RunState
 from portal.accounts.access import READ, WRITE, may, member, requires, role
 from portal.checklists.services import item_of_context, link_run
-from portal.views import approvalview, deploy
+from portal.views import approvalview, deploy, holding
 from portal.views.common import key_of, new_key, see_other
 from portal.views.planview import plan_view
 
@@ -26,8 +24,7 @@ _TEXT = 2000
 @requires("deployments.view_run")
 def index(request: HttpRequest) -> HttpResponse:
     """``/approvals/``: what waits for a second person, what waits for a review."""
-    waiting = approvalview.waiting(now())
-    user = member(request)
+    waiting, user = approvalview.waiting(now()), member(request)
     context = {
         "waiting": waiting,
         "mine": {each.approval.run_id for each in waiting if each.approval.requested_by == user.username},
@@ -70,25 +67,11 @@ def _decide(request: HttpRequest, pk: str, deed: str) -> HttpResponse:
     except Refusal as refusal:
         said = {"refusal": str(refusal), "reason_text": reason[:_TEXT]}
         return deploy.run_page(request, run, said, status=409)
-    words = {"approve": "You approved it", "deny": "You denied it"}
-    state = "it is queued" if decided.state == RunState.QUEUED else decided.sentence
-    messages.success(request, f"{words[deed]}: run {decided.number}: {state}", extra_tags="verified")
-    return see_other(reverse("approvals" if request.POST.get(f"plan-{pk}") else "run", args=() if request.POST.get(f"plan-{pk}") else (pk,)))
-
-
-def panel(run: Run | None, user: Any, who: Any) -> dict[str, Any]:
-    """What the panel on the pages of a plan and of a run shows of its run to one person."""
-    if run is None:
-        return {"approval": None}
-    why_not = approvals.may_decide(user, run) if run.state == RunState.WAITING_FOR_APPROVAL else ""
-    view = approvalview.of_run(run, now())
-    mine = any(voice.counts and voice.by == user.get_username() for voice in view.voices)
-    return {
-        "approval": view,
-        "why_not": why_not or ("You have approved it." if mine else ""),
-        "may_break": may(who, reviews.BREAK),
-        "may_decide": not why_not,
-    }
+    state = "it is queued." if decided.state == RunState.QUEUED else decided.sentence
+    said = f"You {'approved' if deed == 'approve' else 'denied'} run {decided.number}: {state}"
+    messages.success(request, said, extra_tags="running")
+    from_list = f"plan-{pk}" in request.POST
+    return see_other(reverse("approvals") if from_list else reverse("run", args=(pk,)))
 
 
 # -- broken glass
@@ -125,7 +108,7 @@ def _glass_page(
         "phrase": gates.phrase(plan),
         "refusal": refusal,
         "reason_text": reason,
-        "open_glass": approvalview.holds()["glass"],
+        "open_glass": holding.read().glass,
         "idempotency_key": new_key(),
     }
     return render(request, "pages/break_glass.html", shown, status=status)
@@ -170,5 +153,5 @@ def close_review(request: HttpRequest, pk: str) -> HttpResponse:
         return _review_page(request, found, str(refusal), status=403)
     except Refusal as refusal:
         return _review_page(request, found, str(refusal), finding, status=409)
-    messages.success(request, f"The review of run {found.run.number} is closed.", extra_tags="verified")
+    messages.success(request, f"The review of run {found.run.number} is closed.", extra_tags="running")
     return see_other(reverse("approvals"))

@@ -23,7 +23,7 @@ from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import board, item_page, item_rows, phase_page, status_page
 from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBar, ItemRow, PhasePage
 from portal.checklists.words import ROLL_UP
-from portal.views import remedies
+from portal.views import holding, remedies
 from portal.views.common import back, new_key, project, source_topics
 from portal.views.fresh import conditional
 from portal.words import QUIET
@@ -37,13 +37,15 @@ SHOW = ("all", "open", "mine", "proven")
 def board_context(found: Board, who: Any) -> dict[str, Any]:
     """What the overview and its live regions show."""
     here = next((phase for phase in found.phases if phase.current), None)
+    waiting = sum(need.kind == "approval" and may(who, need.permission) for need in found.needs_you)
     return {
         "board": found,
         "phases": found.phases,
         "components": found.components,
         "running": found.running,
         "running_count": len(found.running),
-        "needs_you": sum(need.kind == "approval" and may(who, need.permission) for need in found.needs_you),
+        "needs_you": waiting,
+        "approvals_count": waiting,
         "approvals": any(need.kind == "approval" for need in found.needs_you),
         "needs": [need for need in found.needs_you if may(who, need.permission)],
         "headline_url": reverse("phase", args=(here.number, here.key)) if here else reverse("phases"),
@@ -58,10 +60,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     if loaded is None:
         return render(request, "pages/phases.html", {"phases": (), "headline": _nothing()})
     found = board(loaded, now())
-    topics = ["headline", "board", "running", *(f"phase-tile:{phase.id}" for phase in found.phases)]
+    topics = ["headline", "board", "running", "freezes", *(f"phase-tile:{phase.id}" for phase in found.phases)]
     topics += source_topics(found.sources) + [f"component:{row.id}" for row in found.components]
     topics += [f"hold:{row.id}" for row in found.held_back[:HELD_SHOWN]]
-    return render(request, "pages/overview.html", board_context(found, role(request)) | {"topics": topics})
+    context = board_context(found, role(request)) | holding.read().shown(now()) | {"topics": topics}
+    return render(request, "pages/overview.html", context)
 
 
 def _nothing() -> Headline:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -14,10 +13,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from common.clock import now
-from deployments import services
+from deployments import gates, reviews, services
 from deployments.catalogue import registry
 from deployments.engine.document import load
-from deployments.errors import Refusal, TargetBusy
+from deployments.errors import Refusal, TargetBusy, Unconfirmed
 from deployments.models import Lock, LogLine, Plan, PlanRequest, Run
 from deployments.states import ACTIVE, RequestState, RunState
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
@@ -25,7 +24,7 @@ from portal.accounts.roles import Role
 from portal.checklists.models import Item
 from portal.checklists.services import item_of_context, link_run
 from portal.times import second
-from portal.views import remedies
+from portal.views import approvalview, holding, remedies
 from portal.views.catalogue import action_context
 from portal.views.common import PAGE, back, key_of, new_key, older, page_number, see_other
 from portal.views.planview import PlanView, plan_view
@@ -131,9 +130,16 @@ def plan(request: HttpRequest, digest: str) -> HttpResponse:
     """``/plans/<hash>/``: exactly what would be done."""
     found = get_object_or_404(Plan, hash=digest)
     wish = _wish(found, request.GET.get("request", ""))
-    context = wish.context if wish else ""
-    topics = [f"plan:{found.pk}"]
-    return render(request, "pages/plan.html", plan_context(found, role(request), context) | {"topics": topics})
+    return plan_page(request, found, wish.context if wish else "")
+
+
+def plan_page(request: HttpRequest, found: Plan, context: str, refusal: str = "", status: int = 200) -> HttpResponse:
+    """The page of a plan, for the person who asks."""
+    shown_to = plan_context(found, role(request), context, refusal)
+    waiting = shown_to["waiting_run"]
+    shown_to |= approvalview.panel(waiting, member(request), now())
+    shown_to["topics"] = [f"plan:{found.pk}", "freezes", *([f"approval:{waiting.pk}"] if waiting else [])]
+    return render(request, "pages/plan.html", shown_to, status=status)
 
 
 def _wish(found: Plan, pk: str) -> PlanRequest | None:
@@ -148,23 +154,26 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
     item = item_of_context(context)
     locks = load(found.document).locks
     lock = Lock.objects.filter(target_key__in=locks).select_related("run").order_by("at").first()
-    waiting = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).first()
+    waits = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).select_related("plan", "requested_by")
+    try:
+        asks = approvalview.asks(found)
+    except Refusal as unreadable:
+        asks, refusal = "", str(unreadable)
     return {
         "plan": view,
         "item": item_link(item),
         "plan_context": context,
         "refusal": refusal,
         "blocked_by_run": lock.run if lock else None,
-        "waiting_run": waiting,
+        "waiting_run": waits.first(),
+        "asks": asks,
+        "phrase": gates.phrase(found),
+        "may_break": may(who, reviews.BREAK),
+        **holding.read().shown(now()),
         "off_why": _off(view, who, lock.run if lock else None),
-        "run_text": "Run this plan",
+        "run_text": "Ask for approval" if asks else "Run this plan",
         "idempotency_key": new_key(),
     }
-
-
-def needs_approval(view: PlanView) -> bool:
-    """Whether a second person must say yes first (design §6)."""
-    return view.tier == 3 or (view.tier == 2 and bool(settings.PORTAL_PRODUCTION))
 
 
 def _off(view: PlanView, who: Role | None, holder: Run | None) -> str:
@@ -174,8 +183,6 @@ def _off(view: PlanView, who: Role | None, holder: Run | None) -> str:
         return f"Off: needs role {lowest(permission)}."
     if view.moved:
         return "Off: the cluster has moved since. Make a new plan."
-    if needs_approval(view):
-        return f"Off: tier {view.tier} plans need a second person's approval."
     unmet = sum(not pre.met for pre in view.preconditions)
     if unmet:
         return f"Off: {unmet} of {len(view.preconditions)} preconditions unmet."
@@ -186,17 +193,19 @@ def _off(view: PlanView, who: Role | None, holder: Run | None) -> str:
 def run_plan(request: HttpRequest, digest: str) -> HttpResponse:
     """Run exactly this plan. The service asks again for every right and precondition."""
     found = get_object_or_404(Plan, hash=digest)
-    who, context = role(request), request.POST.get("context", "")[:80]
+    context = request.POST.get("context", "")[:80]
     missing = _unconfirmed(request, plan_view(found))
     if missing:
-        return render(request, "pages/plan.html", plan_context(found, who, context, missing), status=422)
+        return plan_page(request, found, context, missing, status=422)
+    typed = request.POST.get("confirm", "")[:300]
     try:
-        run = services.start_run(member(request), found.hash, key_of(request), context)
+        run = services.start_run(member(request), found.hash, key_of(request), context, confirm=typed)
     except TargetBusy as busy:
         messages.error(request, str(busy), extra_tags="degraded")
         return see_other(reverse("run", args=(busy.run.pk,)))
     except Refusal as refusal:
-        return render(request, "pages/plan.html", plan_context(found, who, context, str(refusal)), status=409)
+        status = 422 if isinstance(refusal, Unconfirmed) else 409
+        return plan_page(request, found, context, str(refusal), status)
     item = item_of_context(context)
     if item is not None:
         link_run(member(request), run, item)
@@ -215,7 +224,7 @@ def _unconfirmed(request: HttpRequest, view: PlanView) -> str:
 
 def find_run(pk: str) -> Run | None:
     """A run with what its page needs."""
-    return Run.objects.select_related("plan", "requested_by", "undo_of").filter(pk=pk).first()
+    return Run.objects.select_related("plan", "requested_by", "undo_of", "covered_by").filter(pk=pk).first()
 
 
 def run_context(run: Run, who: Role | None, at: datetime) -> dict[str, Any]:
@@ -239,6 +248,11 @@ def _log(run: Run, lines: list[LogLine]) -> Log:
     return log_view(lines, titles, last, -1 if begun is None else begun)
 
 
+def whole_log(run: Run) -> Log:
+    """The newest :data:`LINES` lines of a run: in most cases all of them."""
+    return _log(run, list(run.lines.order_by("-number")[:LINES])[::-1])
+
+
 def log_tail(run: Run) -> Log:
     """The newest lines of a run."""
     return _log(run, list(run.lines.order_by("-number")[:TAIL])[::-1])
@@ -250,14 +264,20 @@ def run(request: HttpRequest, pk: str) -> HttpResponse:
     found = find_run(pk)
     if found is None:
         raise Http404("There is no such run.")
-    context = run_context(found, role(request), now())
+    return run_page(request, found, {})
+
+
+def run_page(request: HttpRequest, found: Run, said: dict[str, Any], status: int = 200) -> HttpResponse:
+    """The page of a run, for the person who asks; ``said`` is what a refused decision adds."""
+    moment = now()
+    context = run_context(found, role(request), moment) | approvalview.panel(found, member(request), moment) | said
     tied = Item.objects.select_related("phase").filter(run_items__run=found).first()
     context |= {
-        "log": _log(found, list(found.lines.order_by("-number")[:LINES])[::-1]),
+        "log": whole_log(found),
         "item": tied,
-        "topics": [f"run:{found.pk}"],
+        "topics": [f"run:{found.pk}", f"approval:{found.pk}"],
     }
-    return render(request, "pages/run.html", context)
+    return render(request, "pages/run.html", context, status=status)
 
 
 @requires("deployments.view_run")

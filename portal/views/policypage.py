@@ -19,7 +19,7 @@ from deployments.errors import Refusal
 from deployments.models import ClusterPolicy
 from deployments.policy import Limit, Policy
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
-from portal.views import approvalview
+from portal.views import holding
 from portal.views.common import see_other
 
 _TIERS = ("reads or refreshes", "reversible", "disruptive", "destructive")
@@ -40,8 +40,7 @@ def _page(request: HttpRequest, refusal: str = "", reason: str = "", status: int
         "stop_role": lowest(stops.STOP),
         "sources": ClusterPolicy.objects.filter(cluster=cluster),
         "topics": ["freezes"],
-        **approvalview.holds(),
-        **approvalview.frozen(moment),
+        **holding.read().shown(moment),
     }
     try:
         found = policies.of(cluster)
@@ -100,5 +99,5 @@ def stop(request: HttpRequest) -> HttpResponse:
 def allow(request: HttpRequest) -> HttpResponse:
     """Release it."""
     said = "Writes are allowed again; what was held goes on." if stops.allow_writes(member(request)) else ""
-    messages.success(request, said or "Writes were not stopped.", extra_tags="verified")
+    messages.success(request, said or "Writes were not stopped.", extra_tags="running")
     return see_other(reverse("policy"))

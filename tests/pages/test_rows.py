@@ -81,12 +81,12 @@ def test_a_viewers_fragments_offer_no_write(board: Project) -> None:
 
 
 PAGES = {
-    "/": {"headline", "board", "running", "runs", "hold", "phase-tile", "source", "component"},
-    "/phases/": {"headline", "phase-bar", "runs"},
-    "/phases/2-platform-services/": {"item", "phase", "runs"},
-    "/items/1/": {"item-page", "runs"},
-    "/status/": {"source", "status", "runs"},
-    "/settings/": {"connection", "runs"},
+    "/": {"headline", "board", "running", "runs", "hold", "phase-tile", "source", "component", "freezes", "holds"},
+    "/phases/": {"headline", "phase-bar", "runs", "holds"},
+    "/phases/2-platform-services/": {"item", "phase", "runs", "holds"},
+    "/items/1/": {"item-page", "runs", "holds"},
+    "/status/": {"source", "status", "runs", "holds"},
+    "/settings/": {"connection", "runs", "holds"},
 }
 
 
@@ -104,7 +104,8 @@ def test_an_announcement_concerns_every_view_of_the_thing() -> None:
     assert rows.spread(["item:7"]) == {"item:7", "item-page:7", "hold:7"}
     assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board", "headline"}
     assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b"}
-    assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board"}
+    assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board", "approval:x", "approvals"}
+    assert rows.spread(["holds"]) == {"holds", "freezes"}
     assert rows.spread(["check:1", "session:2"]) == {"check:1", "session:2"}
 
 
