@@ -12,15 +12,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from deployments import approvals, gates, policies
+from deployments import approvals, gates, policies, reviews
 from deployments.errors import Refusal
 from deployments.models import Approval, Plan, Review, Run
 from deployments.states import RunState
-from portal.views.planview import Change, plan_view, target_name
+from portal.views.planview import Change, Line, plan_view, target_name
 
 _WAITING = RunState.WAITING_FOR_APPROVAL
-#: changes listed beside a request; the plan has all of them
-_CHANGES = 4
+#: objects, and lines of each, that are shown beside a request; the plan has all of them
+_CHANGES, _LINES = 3, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,21 @@ class ApprovalView:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpse:
+    """The first changed lines of one object. ``more``: how many there are besides."""
+
+    name: str
+    lines: tuple[Line, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A run that waits, with what its approver reads first."""
 
     approval: ApprovalView
     targets: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[Glimpse, ...]
     more_changes: int
     added: int
     removed: int
@@ -167,12 +176,18 @@ def freeze_sentence(cluster: str, tier: int, at: datetime) -> str:
 
 def panel(run: Run | None, user: User, at: datetime) -> dict[str, Any]:
     """What the pages of a plan and of a run show of its approvals to one person, who may decide or is told why not."""
+    may_break = user.has_perm(reviews.BREAK)
     if run is None:
-        return {"approval": None}
+        return {"approval": None, "may_break": may_break}
     view = of_run(run, at)
+    queued = run.state == RunState.QUEUED and bool(freeze_sentence(run.cluster, run.plan.tier, at))
     mine = any(voice.counts and voice.by == user.get_username() for voice in view.voices)
     why_not = approvals.may_decide(user, run) if view.waiting else ""
-    return {"approval": view, "why_not": why_not or ("You have approved it." if mine else "")}
+    return {
+        "approval": view,
+        "why_not": why_not or ("You have approved it." if mine else ""),
+        "may_break": may_break and view.glass is None and (view.waiting or queued),
+    }
 
 
 # -- requests
@@ -194,7 +209,7 @@ def _request(run: Run, at: datetime) -> Request:
     return Request(
         approval=of_run(run, at),
         targets=tuple(dict.fromkeys(target_name(key) for key in gates.targets(run.plan))),
-        changes=view.changes[:_CHANGES],
+        changes=tuple(map(_glimpse, view.changes[:_CHANGES])),
         more_changes=max(0, len(view.changes) - _CHANGES),
         added=sum(change.added for change in view.changes),
         removed=sum(change.removed for change in view.changes),
@@ -202,6 +217,11 @@ def _request(run: Run, at: datetime) -> Request:
         unmet=sum(not pre.met for pre in view.preconditions),
         moved=view.moved,
     )
+
+
+def _glimpse(change: Change) -> Glimpse:
+    lines = [line for line in change.lines if line.kind in ("add", "del")]
+    return Glimpse(change.name, tuple(lines[:_LINES]), max(0, len(lines) - _LINES))
 
 
 def asks(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from common.clock import now
-from deployments import gates, reviews, services
+from deployments import gates, services
 from deployments.catalogue import registry
 from deployments.engine.document import load
 from deployments.errors import Refusal, TargetBusy, Unconfirmed
@@ -155,6 +155,7 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
     locks = load(found.document).locks
     lock = Lock.objects.filter(target_key__in=locks).select_related("run").order_by("at").first()
     waits = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).select_related("plan", "requested_by")
+    waiting = waits.first()
     try:
         asks = approvalview.asks(found)
     except Refusal as unreadable:
@@ -165,12 +166,11 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         "plan_context": context,
         "refusal": refusal,
         "blocked_by_run": lock.run if lock else None,
-        "waiting_run": waits.first(),
+        "waiting_run": waiting,
         "asks": asks,
         "phrase": gates.phrase(found),
-        "may_break": may(who, reviews.BREAK),
         **holding.read().shown(now()),
-        "off_why": _off(view, who, lock.run if lock else None),
+        "off_why": "" if waiting else _off(view, who, lock.run if lock else None),
         "run_text": "Ask for approval" if asks else "Run this plan",
         "idempotency_key": new_key(),
     }

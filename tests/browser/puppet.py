@@ -91,7 +91,45 @@ def _commands() -> dict[str, Callable[..., Any]]:
         user.groups.set(user.groups.model.objects.filter(name=Role.VIEWER.value))
         publish(f"session:{user.pk}")
 
-    return {f.__name__: f for f in (seed, fresh, turn, item, log, sign_out, demote)}
+    commands = (seed, fresh, turn, item, log, sign_out, demote, *_people(User))
+    return {f.__name__: f for f in commands}
+
+
+def _people(users: Any) -> tuple[Callable[..., Any], ...]:
+    """What another person does meanwhile."""
+    from deployments import approvals, services, stops
+    from deployments.models import Run
+    from deployments.states import RunState
+    from tests.pages import plans
+
+    def ask(digest: str, who: str = "admin") -> dict[str, Any]:
+        plan = plans.make_plan(tier=3, digest=digest * 64)
+        user = users.objects.get(username=who)
+        run = services.start_run(user, plan.pk, digest, confirm="kube-prometheus-stack")
+        return {"run": run.pk, "plan": plan.pk, "number": run.number}
+
+    def decide(run: str, who: str, deed: str) -> str:
+        found = Run.objects.get(pk=run)
+        act = approvals.approve if deed == "approve" else approvals.deny
+        return act(users.objects.get(username=who), run, found.plan_id, "It is as it should be").state
+
+    def stop(reason: str) -> None:
+        stops.stop_writes(users.objects.get(username="admin"), reason)
+
+    def allow() -> None:
+        stops.allow_writes(users.objects.get(username="admin"))
+
+    def smash(run: str) -> None:
+        found = Run.objects.get(pk=run)
+        said = {"confirm": "kube-prometheus-stack", "reason": "The exam begins in ten minutes"}
+        admin = users.objects.get(username="admin")
+        services.break_glass(admin, found.plan_id, run, password="admin-demo", **said)
+
+    def ended(run: str) -> None:
+        Run.objects.filter(pk=run).update(state=RunState.SUCCEEDED.value, wake_at=None)
+        Run.objects.get(pk=run).locks.all().delete()
+
+    return ask, decide, stop, allow, smash, ended
 
 
 if __name__ == "__main__":
