@@ -1,4 +1,4 @@
-"""Who has said yes to a run, who may, and what is still missing; the yes and the no themselves (docs/adr/0007).
+"""Who has said yes to a run, who may, and what is still missing; the yes and the no themselves (docs/adr/0010).
 
 A yes counts while it has not expired, is of the run's own plan, and is of somebody who may still say it: every question
 is answered anew from the people's rights of this moment, also when the run begins. Opens no connection to a cluster.

@@ -1,7 +1,7 @@
 """Freeze windows: when no run of certain tiers may begin. Pure: the time is an argument.
 
 A window is from-to, or a cron line with a length; its times are the wall clock of its own zone. What has begun to
-change something goes on in a freeze: half of a change is worse than all of it (docs/adr/0008).
+change something goes on in a freeze: half of a change is worse than all of it (docs/adr/0011).
 """
 
 from __future__ import annotations

@@ -287,7 +287,7 @@ def _limits_exist(path: Path, tree: Any, policy: Policy | None) -> None:
             try:
                 catalogue.get(slug)
             except LookupError:
-                where = ["policy", "limits", n, "actions"]
+                where: list[str | int] = ["policy", "limits", n, "actions"]
                 said = f"the catalogue has no action {slug}, so nothing would be limited"
                 raise _error(path, tree, where, said) from None
 

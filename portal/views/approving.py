@@ -68,8 +68,8 @@ def _decide(request: HttpRequest, pk: str, deed: str) -> HttpResponse:
         said = {"refusal": str(refusal), "reason_text": reason[:_TEXT]}
         return deploy.run_page(request, run, said, status=409)
     state = "it is queued." if decided.state == RunState.QUEUED else decided.sentence
-    said = f"You {'approved' if deed == 'approve' else 'denied'} run {decided.number}: {state}"
-    messages.success(request, said, extra_tags="running")
+    did = "approved" if deed == "approve" else "denied"
+    messages.success(request, f"You {did} run {decided.number}: {state}", extra_tags="running")
     from_list = f"plan-{pk}" in request.POST
     return see_other(reverse("approvals") if from_list else reverse("run", args=(pk,)))
 
@@ -146,9 +146,9 @@ def close_review(request: HttpRequest, pk: str) -> HttpResponse:
     """A second person has read both and says what they found."""
     found = _reviewed(pk)
     finding = request.POST.get("finding", "")[:_TEXT]
-    read = {name: request.POST.get(name) == "yes" for name in ("read_diff", "read_log")}
+    diff, log = (request.POST.get(name) == "yes" for name in ("read_diff", "read_log"))
     try:
-        reviews.close(member(request), pk, finding, **read)
+        reviews.close(member(request), pk, finding, read_diff=diff, read_log=log)
     except NotAllowed as refusal:
         return _review_page(request, found, str(refusal), status=403)
     except Refusal as refusal:

@@ -91,11 +91,11 @@ def _commands() -> dict[str, Callable[..., Any]]:
         user.groups.set(user.groups.model.objects.filter(name=Role.VIEWER.value))
         publish(f"session:{user.pk}")
 
-    commands = (seed, fresh, turn, item, log, sign_out, demote, *_people(User))
-    return {f.__name__: f for f in commands}
+    own = {f.__name__: f for f in (seed, fresh, turn, item, log, sign_out, demote)}
+    return own | _people(User)
 
 
-def _people(users: Any) -> tuple[Callable[..., Any], ...]:
+def _people(users: Any) -> dict[str, Callable[..., Any]]:
     """What another person does meanwhile."""
     from deployments import approvals, services, stops
     from deployments.models import Run
@@ -129,7 +129,7 @@ def _people(users: Any) -> tuple[Callable[..., Any], ...]:
         Run.objects.filter(pk=run).update(state=RunState.SUCCEEDED.value, wake_at=None)
         Run.objects.get(pk=run).locks.all().delete()
 
-    return ask, decide, stop, allow, smash, ended
+    return {f.__name__: f for f in (ask, decide, stop, allow, smash, ended)}
 
 
 if __name__ == "__main__":
