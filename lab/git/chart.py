@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab.git import stack
+from lab.git import admission, stack
 from lab.git.grafana import GrafanaChart
 from lab.git.templates import Release, merged, plain, rendered
 from lab.plain import copied
@@ -47,7 +47,7 @@ def _render(chart: str, version: str, values: str, release: str, namespace: str)
         for template in sorted((folder / "templates").glob("*.yaml")):
             found += rendered(template, built)
         found += [*GrafanaChart(built).objects(), *stack.datasources(built), *stack.dashboards(built)]
-        found += stack.rules(built, folder)
+        found += [*stack.rules(built, folder), *admission.hooks(built)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         detail = f"{type(error).__name__}: {error}"
         raise ChartError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.controllers import meta
-from lab.controllers.argocd import autosync, compare, kinds
+from lab.controllers.argocd import autosync, compare, hooks, kinds
 from lab.controllers.client import Object
 from lab.git import Repository
 from lab.plain import copied
@@ -19,7 +19,8 @@ def load(world: Builder, repository: Repository) -> None:
     """Every object the Application's source renders, as Argo CD applied it, and the webhook's certificate."""
     app = application(world, APP)
     for manifest in compare.desired_objects(app, app["spec"]["source"], repository):
-        world.add(manifest, _DEPLOYED, kinds.MANAGER)
+        if not hooks.is_hook(manifest):  # they are deleted when they have succeeded
+            world.add(manifest, _DEPLOYED, kinds.MANAGER)
     certificate: Object = {
         "apiVersion": "v1",
         "kind": "Secret",

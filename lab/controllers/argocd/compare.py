@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lab.controllers import meta
-from lab.controllers.argocd import diff, health, kinds
+from lab.controllers.argocd import diff, health, hooks, kinds
 from lab.controllers.client import Object
 from lab.controllers.rights import View
 from lab.git import Repository, SourceError
@@ -21,6 +21,7 @@ class Resource:
     desired: Object | None
     live: Object | None
     out_of_sync: bool
+    hook: bool = False  # a hook that is there: shown, and no part of the comparison
 
     @property
     def obj(self) -> Object:
@@ -48,11 +49,14 @@ class Resource:
             row["group"] = group
         if namespace:
             row["namespace"] = namespace
-        row["status"] = "OutOfSync" if self.out_of_sync else "Synced"
+        if self.hook:
+            row["hook"] = True
+        else:
+            row["status"] = "OutOfSync" if self.out_of_sync else "Synced"
         if self.health:
             word, message = self.health
             row["health"] = {"status": word, **({"message": message} if message else {})}
-        if self.desired is None:
+        if self.desired is None and not self.hook:
             row["requiresPruning"] = True
         return row
 
@@ -64,6 +68,7 @@ class Comparison:
     revision: str
     resources: list[Resource] = field(default_factory=list)
     condition: Object | None = None
+    hooks: list[Object] = field(default_factory=list)
 
     @property
     def sync(self) -> str:
@@ -109,7 +114,7 @@ def compare(app: Object, view: View, repository: Repository, source: Object | No
         return Comparison("", condition={"type": "ComparisonError", "message": str(error)})
     resources: list[Resource] = []
     seen = set()
-    for wanted in desired:
+    for wanted in [obj for obj in desired if not hooks.is_hook(obj)]:
         seen.add(kinds.identity(wanted))
         key = kinds.resource_key(wanted)
         live = view.get(key, *meta.key_of(wanted)) if key else None
@@ -117,11 +122,11 @@ def compare(app: Object, view: View, repository: Repository, source: Object | No
     name = app["metadata"]["name"]
     for key in kinds.RESOURCES.values():
         resources += [
-            Resource(None, live, True)
+            Resource(None, live, not hooks.is_hook(live), hooks.is_hook(live))
             for live in view.list(key)
             if kinds.tracked_by(live) == name and kinds.identity(live) not in seen and not meta.controller_of(live)
         ]
-    return Comparison(repository.revision(used), resources)
+    return Comparison(repository.revision(used), resources, hooks=[obj for obj in desired if hooks.is_hook(obj)])
 
 
 def images(resources: list[Resource]) -> list[str]:

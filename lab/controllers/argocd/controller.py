@@ -131,13 +131,12 @@ class ApplicationController(Controller):
             await self._begin(app)
             return self.world.seconds(_SYNC_SECONDS)
         if state["phase"] == "Terminating":
-            await self._finish(app, {**state, "phase": "Failed", "message": "Operation terminated"}, None)
-            return _SETTLE
+            return await self._terminate(app, state)
         if state.get("finishedAt"):
             retry_at = _parsed_retry(state)
             if retry_at > meta.wall():
                 return retry_at - meta.wall()
-            state = {key: value for key, value in state.items() if key != "finishedAt"}
+            state = {key: value for key, value in state.items() if key not in ("finishedAt", "syncResult")}
         started = meta.moment(state.get("startedAt"))
         early = self.world.seconds(_SYNC_SECONDS) - (meta.wall() - started.timestamp() if started else 0.0)
         if early > 0 and not state.get("retryCount"):
@@ -157,28 +156,48 @@ class ApplicationController(Controller):
         text = f"{who} initiated sync"
         await self.world.recorder.record(self.agent, app, "OperationStarted", text)
 
+    @staticmethod
+    def _source(app: Object) -> Object:
+        """The source that the operation is to bring about: the spec's, or a recorded one of a rollback."""
+        sync = app["operation"].get("sync") or {}
+        source = dict(sync.get("source") or compare.source_of(app))
+        if sync.get("revision") and source.get("chart"):
+            source["targetRevision"] = sync["revision"]
+        return source
+
+    async def _terminate(self, app: Object, state: Object) -> float | None:
+        """End the operation: hooks that run are deleted, what has been applied stays."""
+        found = compare.compare(app, self.cache, self.world.repository, self._source(app))
+        result = state.get("syncResult") or {}
+        rows = result.get("resources") or []
+        stopped = await operation.Sync(app, app["operation"], self.world, self.client, rows).terminate(found)
+        if stopped:
+            rest = [row for row in rows if not row.get("hookType")]
+            state["syncResult"] = {**result, "resources": [*stopped, *rest]}
+        await self._finish(app, {**state, "phase": "Failed", "message": "Operation terminated"}, None)
+        return _SETTLE
+
     async def _attempt(self, app: Object, state: Object) -> float | None:
-        wanted = app["operation"]
-        source = dict((wanted.get("sync") or {}).get("source") or compare.source_of(app))
-        revision = (wanted.get("sync") or {}).get("revision")
-        if revision and source.get("chart"):
-            source["targetRevision"] = revision
+        wanted, source = app["operation"], self._source(app)
         found = compare.compare(app, self.cache, self.world.repository, source)
         if found.condition:
             await self._finish(app, {**state, "phase": "Error", "message": found.condition["message"]}, None)
             return _SETTLE
-        sync = operation.Sync(app, wanted, self.world, self.client)
+        rows = (state.get("syncResult") or {}).get("resources")
+        sync = operation.Sync(app, wanted, self.world, self.client, rows)
         result = await sync.run(found)
         state["syncResult"] = {"revision": found.revision, "source": source, "resources": result.rows}
         fresh = self.cache.get(APPLICATIONS, *meta.key_of(app)) or app
         if ((fresh.get("status") or {}).get("operationState") or {}).get("phase") == "Terminating":
             return _SETTLE
-        if result.pending_wave:
-            state["message"] = f"waiting for healthy state of {result.pending_wave}"
+        if result.waiting:
+            state["message"] = result.waiting
             await self._write_state(fresh, state)
             return self.world.seconds(2)
         if result.failed:
+            await sync.clear(found, "HookFailed")
             return await self._failed(fresh, state, operation.failure_message(result), found)
+        await sync.clear(found, "HookSucceeded")
         for row in result.rows:
             row["hookPhase"] = "Succeeded" if row["hookPhase"] == "Running" else row["hookPhase"]
         state |= {"phase": "Succeeded", "message": "successfully synced (all tasks run)"}
@@ -200,7 +219,9 @@ class ApplicationController(Controller):
         return _SETTLE
 
     async def _write_state(self, app: Object, state: Object) -> None:
-        await self.patch(APPLICATIONS, app, {"status": _state_patch(app, state)})
+        patch = _state_patch(app, state)
+        if patch:
+            await self.patch(APPLICATIONS, app, {"status": patch})
 
     async def _finish(self, app: Object, state: Object, found: Comparison | None) -> None:
         """The operation is over: store the result, drop `.operation`, and enter a full success into the history."""

@@ -94,6 +94,14 @@ def _claim(obj: Object) -> Health:
     return {"Bound": "Healthy", "Lost": "Degraded"}.get(phase, "Progressing"), ""
 
 
+def _job(obj: Object) -> Health:
+    for entry in (obj.get("status") or {}).get("conditions") or []:
+        if entry.get("status") == "True" and entry["type"] in ("Failed", "Complete", "Suspended"):
+            word = {"Failed": "Degraded", "Complete": "Healthy"}.get(entry["type"], "Suspended")
+            return word, str(entry.get("message", ""))
+    return "Progressing", ""
+
+
 def _definition(obj: Object) -> Health:
     established = meta.condition(obj, "Established")
     return ("Healthy", "") if established and established["status"] == "True" else ("Progressing", "")
@@ -105,5 +113,6 @@ _RULES = {
     ("apps", "DaemonSet"): _daemon_set,
     ("", "Service"): _service,
     ("", "PersistentVolumeClaim"): _claim,
+    ("batch", "Job"): _job,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
 }

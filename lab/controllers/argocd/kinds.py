@@ -29,6 +29,11 @@ RESOURCES: dict[tuple[str, str], str] = {
     ("apps", "Deployment"): "deployments.apps",
     ("apps", "StatefulSet"): "statefulsets.apps",
     ("apps", "DaemonSet"): "daemonsets.apps",
+    ("", "Pod"): "pods",
+    ("batch", "Job"): "jobs.batch",
+    ("batch", "CronJob"): "cronjobs.batch",
+    ("policy", "PodDisruptionBudget"): "poddisruptionbudgets.policy",
+    ("autoscaling", "HorizontalPodAutoscaler"): "horizontalpodautoscalers.autoscaling",
     ("argoproj.io", "Application"): "applications.argoproj.io",
     (_MONITORING, "Prometheus"): f"prometheuses.{_MONITORING}",
     (_MONITORING, "Alertmanager"): f"alertmanagers.{_MONITORING}",
@@ -48,6 +53,7 @@ _ORDER = [
     "Namespace",
     "NetworkPolicy",
     "ResourceQuota",
+    "PodDisruptionBudget",
     "ServiceAccount",
     "Secret",
     "ConfigMap",
@@ -65,7 +71,9 @@ _ORDER = [
     "ReplicaSet",
     "Deployment",
     "StatefulSet",
+    "HorizontalPodAutoscaler",
     "Job",
+    "CronJob",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.controllers.client import Object
-from lab.controllers.kubelet import grafana
+from lab.controllers.kubelet import grafana, works
 from lab.controllers.kubelet.behaviour import Behaviour, Rule, split_image
 from lab.controllers.rights import View
 
@@ -71,5 +71,6 @@ APPLICATION_RULES: tuple[Rule, ...] = (
     prometheus_rule,
     operator_rule,
     argocd_rule,
+    works.certgen_rule,
     default_log_rule,
 )

@@ -52,6 +52,7 @@ KNOWN_TAGS = {
     "quay.io/prometheus-operator/prometheus-operator": r"v0\.[6-9]\d\.\d+",
     "quay.io/prometheus/node-exporter": r"v1\.\d+\.\d+",
     "registry.k8s.io/kube-state-metrics/kube-state-metrics": r"v2\.\d+\.\d+",
+    "registry.k8s.io/ingress-nginx/kube-webhook-certgen": r"v20[12]\d{5}(-\S+)?|v1\.\d+(\.\d+)?",
 }
 # container name or image part -> bytes it needs to stay alive
 _WORKING_SET = {

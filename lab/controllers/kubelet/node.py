@@ -6,7 +6,7 @@ import time
 
 from lab.controllers import meta
 from lab.controllers.client import Object
-from lab.controllers.kubelet import podstatus, runtime
+from lab.controllers.kubelet import podstatus, runtime, works
 from lab.controllers.kubelet.behaviour import volume_problem
 from lab.controllers.kubelet.logs import Logs
 from lab.controllers.kubelet.runtime import NEVER, Happening, Life, Run
@@ -96,6 +96,10 @@ class Kubelet(Controller):
         happenings = self._advance(pod, state, now)
         await self._write(pod, state)
         await self._tell(pod, state, happenings)
+        for run in state.main:
+            if run.ended_well and not run.worked:
+                await works.after(run.spec, self.cache, self.client)
+                run.worked = True
         due = self._due(state, now)
         return None if due == NEVER else max((due - self._now()) * self.world.speed, 0.01)
 

@@ -47,6 +47,7 @@ class Run:
     printed: int = 0
     lines: list[str] = field(default_factory=list)
     rotated: bool = False
+    worked: bool = False  # what it leaves in the cluster has been written
     due: float = NEVER
 
     @property
