@@ -141,8 +141,12 @@ def _claim(_store: Store, obj: Obj) -> None:
 
 
 def _job(_store: Store, obj: Obj) -> None:
-    """A Job finds its pods by its own uid, unless it brings a selector and says so."""
     obj.setdefault("status", {})
+    complete_job(obj)
+
+
+def complete_job(obj: Obj) -> None:
+    """A Job finds its pods by its own uid, unless it brings a selector and says so."""
     spec = obj.get("spec")
     if not isinstance(spec, dict) or spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
         return

@@ -90,7 +90,7 @@ def status_of(deployment: Object, current: Object | None, replica_sets: list[Obj
         "updatedReplicas": updated,
         "readyReplicas": ready_of(replica_sets, "readyReplicas"),
         "availableReplicas": available,
-        "unavailableReplicas": max(wanted - available, 0),
+        "unavailableReplicas": max(sum(int(rs["spec"]["replicas"]) for rs in replica_sets) - available, 0),
     }
     status |= {name: value for name, value in counts.items() if value}
     conditions: list[Object] = list(old.get("conditions") or [])

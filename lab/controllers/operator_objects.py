@@ -88,7 +88,7 @@ def resource_status(owner: Object, stateful_set: Object | None, broken: str = ""
     conditions = list((owner.get("status") or {}).get("conditions") or [])
     generation = int(owner["metadata"].get("generation") or 1)
     enough = "True" if available >= wanted else "Degraded" if available else "False"
-    short = ("NoPodReady", f"{available} of {wanted} pods are ready")
+    short = ("SomePodsNotReady" if available else "NoPodReady", f"{available} of {wanted} pods are ready")
     for kind, word, why in (
         ("Available", enough, short),
         ("Reconciled", "False" if broken else "True", ("ReconciliationFailed", broken)),

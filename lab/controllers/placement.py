@@ -6,6 +6,7 @@ from collections import Counter
 
 from lab.controllers import meta
 from lab.controllers.client import Object
+from lab.controllers.rights import View
 
 
 def tolerates(toleration: Object, taint: Object) -> bool:
@@ -119,3 +120,26 @@ def choose(pod: Object, nodes: list[Object], by_node: dict[str, list[Object]]) -
         f"0/{total} nodes are available: {listed}. preemption: 0/{total} nodes are available: "
         f"{total} Preemption is not helpful for scheduling."
     )
+
+
+def waits_for_pod(claim: Object, view: View) -> bool:
+    """Whether the claim's class binds a volume only once a pod has a node."""
+    name = claim["spec"].get("storageClassName")
+    found = view.get("storageclasses.storage.k8s.io", None, name) if name else None
+    return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
+
+
+def volume_reason(pod: Object, view: View) -> str:
+    """Why the pod's claims keep it from being scheduled, in the scheduler's words; empty when they do not."""
+    namespace = pod["metadata"]["namespace"]
+    for volume in pod["spec"].get("volumes") or []:
+        name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if not name:
+            continue
+        claim = view.get("persistentvolumeclaims", namespace, name)
+        total = len(view.list("nodes"))
+        if not claim:
+            return f'0/{total} nodes are available: persistentvolumeclaim "{name}" not found.'
+        if (claim.get("status") or {}).get("phase") != "Bound" and not waits_for_pod(claim, view):
+            return f"0/{total} nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    return ""

@@ -28,7 +28,7 @@ class Scheduler(Controller):
             return None
         if pod["spec"].get("schedulerName", "default-scheduler") != "default-scheduler":
             return None
-        message = self._volume_reason(pod)
+        message = placement.volume_reason(pod, self.cache)
         node = ""
         if not message:
             by_node: dict[str, list[Object]] = defaultdict(list)
@@ -42,30 +42,11 @@ class Scheduler(Controller):
         await self._bind(pod, node)
         return None
 
-    def _volume_reason(self, pod: Object) -> str:
-        namespace = pod["metadata"]["namespace"]
-        for volume in pod["spec"].get("volumes") or []:
-            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if not name:
-                continue
-            claim = self.cache.get("persistentvolumeclaims", namespace, name)
-            total = len(self.cache.list("nodes"))
-            if not claim:
-                return f'0/{total} nodes are available: persistentvolumeclaim "{name}" not found.'
-            if (claim.get("status") or {}).get("phase") != "Bound" and not self._waits_for_pod(claim):
-                return f"0/{total} nodes are available: pod has unbound immediate PersistentVolumeClaims."
-        return ""
-
-    def _waits_for_pod(self, claim: Object) -> bool:
-        name = claim["spec"].get("storageClassName")
-        found = self.cache.get("storageclasses.storage.k8s.io", None, name) if name else None
-        return bool(found and found.get("volumeBindingMode") == "WaitForFirstConsumer")
-
     async def _bind(self, pod: Object, node: str) -> None:
         for volume in pod["spec"].get("volumes") or []:
             name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             claim = name and self.cache.get("persistentvolumeclaims", pod["metadata"]["namespace"], name)
-            if claim and self._waits_for_pod(claim):
+            if claim and placement.waits_for_pod(claim, self.cache):
                 await self.patch(
                     "persistentvolumeclaims",
                     claim,

@@ -13,6 +13,7 @@ from lab.controllers.world import Controller, Key, Mapper
 
 CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+NO_CLASS = "no persistent volumes available for this claim and no storage class is set"
 _PROTECTION = "kubernetes.io/pvc-protection"
 
 
@@ -136,8 +137,7 @@ class Provisioner(Controller):
         if found:
             await self.patch(CLAIMS, claim, {"spec": {"storageClassName": found["metadata"]["name"]}})
             return None
-        text = "no persistent volumes available for this claim and no storage class is set"
-        await self.world.recorder.record("persistentvolume-controller", claim, "FailedBinding", text)
+        await self.world.recorder.record("persistentvolume-controller", claim, "FailedBinding", NO_CLASS)
         return self.world.seconds(15)
 
 

@@ -101,6 +101,14 @@ class Builder:
         self.intents[made["metadata"]["uid"]] = body
         return made
 
+    def note(self, made: Object, age: float, last: float, count: int) -> None:
+        """Take in an Event that came `count` times, from `age` to `last` minutes ago; a second one is the same one."""
+        involved = made["involvedObject"]
+        words = f"{involved['uid']}/{made['reason']}/{involved.get('fieldPath', '')}"
+        made["metadata"]["name"] = f"{involved['name']}.{uuid.uuid5(_NAMESPACE, words).hex[:16]}"
+        made |= {"count": count, "firstTimestamp": self.time(age), "lastTimestamp": self.time(last)}
+        self.add(made, age, made["source"]["component"])
+
     def put(self, obj: Object) -> None:
         """Replace an object that was added before."""
         self._store[key_for(obj)][meta.key_of(obj)] = obj

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lab.api import patching
 from lab.controllers import meta
-from lab.controllers.argocd import autosync, compare, hooks, kinds
+from lab.controllers.argocd import autosync, compare, hooks, kinds, operation
 from lab.controllers.client import Object
 from lab.git import Repository
 from lab.plain import copied
@@ -15,10 +16,10 @@ _DEPLOYED = 165.0  # minutes ago: the stack's first successful sync
 _APPLICATIONS = "applications.argoproj.io"
 
 
-def load(world: Builder, repository: Repository) -> None:
-    """Every object the Application's source renders, as Argo CD applied it, and the webhook's certificate."""
+def load(world: Builder, repository: Repository, source: Object) -> None:
+    """Every object that the Application's source renders, as Argo CD applied it, and the webhook's certificate."""
     app = application(world, APP)
-    for manifest in compare.desired_objects(app, app["spec"]["source"], repository):
+    for manifest in compare.desired_objects(app, source, repository):
         if not hooks.is_hook(manifest):  # they are deleted when they have succeeded
             world.add(manifest, _DEPLOYED, kinds.MANAGER)
     certificate: Object = {
@@ -29,6 +30,14 @@ def load(world: Builder, repository: Repository) -> None:
         "data": {"ca": "", "cert": "", "key": ""},
     }
     world.add(certificate, _DEPLOYED, "kube-webhook-certgen")
+
+
+def grafana_of(world: Builder, repository: Repository, source: Object) -> Object:
+    """Grafana's Deployment as this source renders it, defaulted as a server would."""
+    app = application(world, APP)
+    found = compare.desired_objects(app, source, repository)
+    manifest = next(obj for obj in found if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", GRAFANA))
+    return patching.default(("apps", "v1", "Deployment"), manifest, world.time(0))
 
 
 def application(world: Builder, name: str) -> Object:
@@ -88,14 +97,25 @@ def operation_state(
     return state
 
 
-def settle_applications(world: Builder, repository: Repository, failed: dict[str, tuple[float, str, str]]) -> None:
-    """Statuses of all Applications. `failed` maps a name to (minutes ago, message, the object that failed)."""
+def comparison(world: Builder, repository: Repository) -> compare.Comparison:
+    """The monitoring Application's source against the world."""
+    return compare.compare(application(world, APP), world, repository)
+
+
+def settle_applications(
+    world: Builder, repository: Repository, failed: dict[str, tuple[float, str, str]], deployed: Object
+) -> None:
+    """Statuses of all Applications. `failed` maps a name to (minutes ago, message, the object that failed).
+
+    `deployed` is the source that the monitoring Application was last synced to.
+    """
     for app in sorted(world.list(_APPLICATIONS), key=lambda obj: obj["metadata"]["name"] == "root-app"):
         name = app["metadata"]["name"]
         found = compare.compare(app, world, repository)
         at = world.time(1.5)
         status = compare.status_of(app, found, world.time(20.0))
         rows = [_row(resource, failed[name][2] if name in failed else "") for resource in found.resources]
+        rows = [*_hook_rows(found, whole=name not in failed), *rows]
         source = copied(app["spec"]["source"])
         age = world.minutes_old(app)
         if name in failed:
@@ -106,9 +126,9 @@ def settle_applications(world: Builder, repository: Repository, failed: dict[str
         entries = [(age - 5, source, found.revision)]
         if name == APP:
             times = (_DEPLOYED, 54.0, 28.0)
-            entries = [(ago, old, found.revision) for ago, old in zip(times, earlier_sources(source), strict=True)]
+            entries = [(ago, old, found.revision) for ago, old in zip(times, earlier_sources(deployed), strict=True)]
             if name not in failed:
-                entries.append((19.0, source, found.revision))
+                entries.append((19.0, deployed, found.revision))
         status["history"] = history(world, entries)
         decided = autosync.decide({**app, "status": status}, found, float("inf"))
         status["conditions"] = [
@@ -118,6 +138,17 @@ def settle_applications(world: Builder, repository: Repository, failed: dict[str
         ]
         status["reconciledAt"] = at
         app["status"] = status
+
+
+def _hook_rows(found: compare.Comparison, *, whole: bool) -> list[Object]:
+    """The hooks that the last sync ran; those after it only when it came to its end."""
+    rows = []
+    for phase in ("PreSync", "PostSync") if whole else ("PreSync",):
+        for hook in hooks.of_phase(found.hooks, phase):
+            group, name = meta.group_of(hook), hook["metadata"]["name"]
+            label = f"{str(hook['kind']).lower()}{'.' + group if group else ''}/{name} created"
+            rows.append(operation.row_of(hook, "Synced", label, hooks.SUCCEEDED, phase, phase))
+    return rows
 
 
 def _row(resource: compare.Resource, failing: str) -> Object:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import dataclass
 
+from lab.api import admission
 from lab.controllers import (
     daemonset,
     deployment,
     endpoints,
     events,
+    job,
     loadbalancer,
     meta,
     operator_config,
@@ -26,23 +29,32 @@ from lab.controllers import (
     volumes,
 )
 from lab.controllers.client import Object
-from lab.controllers.kubelet import podstatus, runtime
-from lab.controllers.kubelet.behaviour import Behaviour, Exit, decide
+from lab.controllers.kubelet import podstatus
 from lab.controllers.operator_alertmanager import alertmanager_set
 from lab.controllers.operator_prometheus import prometheus_set
+from lab.plain import copied
 from lab.scenarios.builder import Builder
+from lab.scenarios.containers import Containers, Logs
 
-Lines = list[tuple[str, str]]
-Logs = dict[tuple[str, str, str], tuple[Lines, Lines]]
 _CONTROLLER = "kube-controller-manager"
 
 
-class Settler:
-    """One pass over one world."""
+@dataclass(frozen=True)
+class Rollout:
+    """A Deployment as it was before its present template, and how long ago that changed (minutes)."""
 
-    def __init__(self, world: Builder, rng: random.Random) -> None:
+    earlier: Object
+    minutes_ago: float
+
+
+class Settler:
+    """One pass over one world. `rollouts` are those that have begun: what the Deployment ran before."""
+
+    def __init__(self, world: Builder, rng: random.Random, rollouts: list[Rollout] | None = None) -> None:
         self.world, self.rng = world, rng
+        self._rollouts = {meta.key_of(rollout.earlier): rollout for rollout in rollouts or []}
         self.logs: Logs = {}
+        self._containers = Containers(world, self.logs)
         self._used: set[str] = set()
         self._by_node: dict[str, list[Object]] = defaultdict(list)
 
@@ -55,6 +67,8 @@ class Settler:
         for kind in ("deployments.apps", "daemonsets.apps", "statefulsets.apps"):
             for obj in self.world.list(kind):
                 self._pods_of(obj)
+        for obj in self.world.list("jobs.batch"):
+            self._job(obj)
         self._addresses()
         self._endpoints()
         # pods that depend on endpoints are looked at again now that they exist
@@ -104,12 +118,11 @@ class Settler:
     def _pods_of(self, obj: Object) -> None:
         world, age = self.world, self.world.minutes_old(obj)
         if obj["kind"] == "Deployment":
-            replica_set = deployment.new_replica_set(obj, int(obj["spec"]["replicas"]), 1)
-            obj["metadata"].setdefault("annotations", {})[deployment.REVISION] = "1"
-            rs = world.add(replica_set, age, _CONTROLLER)
-            for _ in range(int(rs["spec"]["replicas"])):
-                name = pods.random_name(rs, self.rng)
-                self._start(world.add(pods.from_template(rs, rs["spec"]["template"], name), age, _CONTROLLER))
+            rollout = self._rollouts.get(meta.key_of(obj))
+            if rollout is not None:
+                before = {**obj, "spec": {**obj["spec"], "template": copied(rollout.earlier["spec"]["template"])}}
+                self._replica_set(obj, before, 1, age)
+            self._replica_set(obj, obj, 2 if rollout else 1, rollout.minutes_ago if rollout else age)
             return
         world.add(revisions.revision_for(obj, 1), age, _CONTROLLER)
         if obj["kind"] == "DaemonSet":
@@ -124,20 +137,37 @@ class Settler:
                     self._bind(world.add(claim, age, _CONTROLLER))
                 self._start(world.add(pods.stateful_pod(obj, ordinal, revision), age, _CONTROLLER))
 
+    def _replica_set(self, owner: Object, source: Object, revision: int, age: float) -> None:
+        """A ReplicaSet of `owner` with the template of `source`, and its pods."""
+        made = deployment.new_replica_set(source, int(owner["spec"]["replicas"]), revision)
+        owner["metadata"].setdefault("annotations", {})[deployment.REVISION] = str(revision)
+        rs = self.world.add(made, age, _CONTROLLER)
+        for _ in range(int(rs["spec"]["replicas"])):
+            name = pods.random_name(rs, self.rng)
+            self._start(self.world.add(pods.from_template(rs, rs["spec"]["template"], name), age, _CONTROLLER))
+
+    def _job(self, obj: Object) -> None:
+        """A Job that still runs, with its pod."""
+        admission.complete_job(obj)
+        age = self.world.minutes_old(obj)
+        pod = self.world.add(job.pod_of(obj, pods.random_name(obj, self.rng)), age, _CONTROLLER)
+        self._start(pod)
+        status = {"startTime": self.world.time(age), "active": 1, "ready": 0, "uncountedTerminatedPods": {}}
+        obj["status"] = status
+
     def _bind(self, claim: Object) -> None:
         world = self.world
         name = claim["spec"].get("storageClassName")
         storage_class = world.get("storageclasses.storage.k8s.io", None, name) if name else None
         if not storage_class:
             claim["status"] = {"phase": "Pending"}
+            self._event("persistentvolume-controller", claim, "FailedBinding", volumes.NO_CLASS, warning=False)
             return
         volume = world.add(volumes.volume_for(claim, storage_class), world.minutes_old(claim), "nfs-client-provisioner")
         volume["status"] = {"phase": "Bound"}
         claim["spec"]["volumeName"] = volume["metadata"]["name"]
-        claim["metadata"]["annotations"] = {
-            "pv.kubernetes.io/bind-completed": "yes",
-            "pv.kubernetes.io/bound-by-controller": "yes",
-        }
+        notes = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}
+        claim["metadata"].setdefault("annotations", {}).update(notes)
         claim["metadata"]["finalizers"] = ["kubernetes.io/pvc-protection"]
         claim["status"] = volumes.bound_claim_status(claim, volume)
 
@@ -145,15 +175,31 @@ class Settler:
         """Give a new pod its node, address and state."""
         nodes = sorted(self.world.list("nodes"), key=lambda obj: str(obj["metadata"]["name"]))
         if not pod["spec"].get("nodeName"):
-            node, _ = placement.choose(pod, nodes, self._by_node)
+            node, message = "", placement.volume_reason(pod, self.world)
+            if not message:
+                node, message = placement.choose(pod, nodes, self._by_node)
             if not node:
-                pod["status"] = {"phase": "Pending"}
+                self._refuse(pod, message)
                 return
             pod["spec"]["nodeName"] = node
         pod["spec"].setdefault("serviceAccountName", "default")
         pod["spec"]["serviceAccount"] = pod["spec"]["serviceAccountName"]
         self._by_node[pod["spec"]["nodeName"]].append(pod)
         self._settle_pod(pod)
+
+    def _refuse(self, pod: Object, message: str) -> None:
+        """Leave a pod that no node takes as the scheduler does."""
+        at = self.world.time(self.world.minutes_old(pod))
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        conditions = [{"lastProbeTime": None, **condition, "lastTransitionTime": at}]
+        pod["status"] = {"phase": "Pending", "conditions": conditions, "qosClass": podstatus.quality(pod)}
+        self._event("default-scheduler", pod, "FailedScheduling", message, warning=True)
+
+    def _event(self, component: str, obj: Object, reason: str, message: str, *, warning: bool) -> None:
+        """An Event that has come again and again since the object was made, last a minute ago."""
+        age = self.world.minutes_old(obj)
+        made = events.event(component, obj, reason, message, warning)
+        self.world.note(made, age, 1.0, max(int(age), 1))
 
     def _settle_pod(self, pod: Object) -> None:
         world = self.world
@@ -168,7 +214,7 @@ class Settler:
             podstatus.completed_entry(pod, spec, world.time(age - 0.1), world.time(age - 0.15))
             for spec in pod["spec"].get("initContainers") or []
         ]
-        main = [self._container(pod, spec, age) for spec in pod["spec"]["containers"]]
+        main = [self._containers.entry(pod, spec, age) for spec in pod["spec"]["containers"]]
         at = world.time(age - 0.4)
         pod["status"] = podstatus.status_of(
             {**pod, "status": {"startTime": begun}},
@@ -179,72 +225,6 @@ class Settler:
             address=address,
             begun=begun,
         )
-
-    def _container(self, pod: Object, spec: Object, age: float) -> Object:
-        behaviour = decide(pod, spec, self.world)
-        key = (*meta.key_of(pod), str(spec["name"]))
-        if behaviour.waiting:
-            return podstatus.waiting_entry(spec, *behaviour.waiting)
-        started = self.world.time(age - 0.2)
-        ending = runtime.doom(spec, behaviour)
-        if ending:
-            return self._crash_loop(pod, spec, behaviour, ending, age)
-        self.logs[key] = (self._lines(behaviour, age - 0.2), [])
-        entry = podstatus.running_entry(pod, spec, started)
-        probe = spec.get("readinessProbe") or {}
-        if (probe.get("httpGet") or {}).get("path") in behaviour.unhealthy_paths:
-            entry["ready"] = False
-        return entry
-
-    def _crash_loop(self, pod: Object, spec: Object, behaviour: Behaviour, ending: Exit, age: float) -> Object:
-        """The state after ending again and again since the pod began, last seen in its back-off."""
-        seconds, crashes = age * 60 - 12.0, 0
-        passed = 0.0
-        while True:
-            crashes += 1
-            end = passed + ending.after
-            wait = runtime.backoff(crashes)
-            if end + wait > seconds and crashes > 1:
-                break
-            passed = end + max(wait, 0.5)
-        last_start, last_end = age - (passed + 12.0) / 60, age - (passed + 12.0 + ending.after) / 60
-        entry = podstatus.running_entry(pod, spec, self.world.time(last_start), crashes - 1)
-        ended = {
-            "containerID": entry["containerID"],
-            "exitCode": ending.code,
-            "reason": ending.reason,
-            "startedAt": self.world.time(last_start),
-            "finishedAt": self.world.time(last_end),
-        }
-        namespace, name = meta.key_of(pod)
-        where = f"pod={name}_{namespace}({meta.uid(pod)})"
-        message = f"back-off {runtime.go_duration(wait)} restarting failed container={spec['name']} {where}"
-        entry |= {
-            "ready": False,
-            "started": False,
-            "lastState": {"terminated": ended},
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
-        }
-        lines = self._lines(behaviour, last_start)
-        self.logs[namespace, name, str(spec["name"])] = (lines, lines)
-        self._crash_event(pod, spec, message.partition("pod=")[2], crashes, last_end)
-        return entry
-
-    def _crash_event(self, pod: Object, spec: Object, where: str, crashes: int, ago: float) -> None:
-        """The Event that the kubelet raises at every back-off."""
-        text = f"Back-off restarting failed container {spec['name']} in pod {where}"
-        field = f"spec.containers{{{spec['name']}}}"
-        made = events.event("kubelet", pod, "BackOff", text, True, pod["spec"]["nodeName"], field)
-        first = self.world.time(self.world.minutes_old(pod) - 0.5)
-        made |= {"count": crashes * 4, "firstTimestamp": first, "lastTimestamp": self.world.time(ago)}
-        self.world.add(made, self.world.minutes_old(pod) - 0.5, "kubelet")
-
-    def _lines(self, behaviour: Behaviour, minutes_ago: float) -> Lines:
-        found = []
-        for offset, text in behaviour.log:
-            at = self.world.time(minutes_ago - offset / 60).replace("Z", ".000000000Z")
-            found.append((at, text.replace("{at}", at)))
-        return found
 
     # -- services ------------------------------------------------------------------------------------------------
 
@@ -315,7 +295,7 @@ class Settler:
             crd["status"] = self._established(crd)
 
     def _deployment_status(self, obj: Object, replica_sets: list[Object]) -> Object:
-        current = replica_sets[0]
+        current = next((rs for rs in replica_sets if deployment.same_template(rs, obj)), replica_sets[0])
         status = deployment.status_of(obj, current, replica_sets, 0.0)
         old = {**obj, "status": self._aged(obj, status)}
         deadline = float(obj["spec"].get("progressDeadlineSeconds") or 600)

@@ -19,6 +19,7 @@ from lab.plain import copied
 
 APPLICATIONS = "applications.argoproj.io"
 REFRESH = "argocd.argoproj.io/refresh"
+SKIP = "argocd.argoproj.io/skip-reconcile"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
 _PERIOD = 180.0
 _SETTLE = 0.1
@@ -63,16 +64,20 @@ class ApplicationController(Controller):
             return None
         if not self._alive():
             return self.world.seconds(5)
-        if meta.notes(app).get("argocd.argoproj.io/skip-reconcile") == "true":
+        if meta.notes(app).get(SKIP) == "true":
             return None
         if meta.deleting(app):
             return await self._delete(app)
         wait = self._wait_for_refresh(app)
-        if wait > 0:
-            return wait
-        if app.get("operation"):
-            return await self._operate(app)
-        return await self._refresh(app)
+        if not app.get("operation"):
+            return wait if wait > 0 else await self._refresh(app)
+        again = await self._operate(app)
+        fresh = self.cache.get(APPLICATIONS, *key)
+        if fresh and fresh.get("operation") and not meta.deleting(fresh):
+            # an operation does not keep Argo CD from looking: health and refreshes go on beside it
+            wait = wait if wait > 0 else await self._refresh(fresh) or _PERIOD
+            return wait if again is None else min(again, wait)
+        return again
 
     # -- refresh -------------------------------------------------------------------------------------------------
 

@@ -102,6 +102,17 @@ def _job(obj: Object) -> Health:
     return "Progressing", ""
 
 
+def _operated(obj: Object) -> Health:
+    """Prometheus and Alertmanager resources by the condition that their operator keeps."""
+    found = meta.condition(obj, "Available")
+    if found is None:
+        return "Progressing", "Waiting for initialization"
+    if found["status"] == "True":
+        return "Healthy", "All instances are available"
+    word = "Progressing" if found.get("reason") == "SomePodsNotReady" else "Degraded"
+    return word, str(found.get("message") or found.get("reason", ""))
+
+
 def _definition(obj: Object) -> Health:
     established = meta.condition(obj, "Established")
     return ("Healthy", "") if established and established["status"] == "True" else ("Progressing", "")
@@ -114,5 +125,7 @@ _RULES = {
     ("", "Service"): _service,
     ("", "PersistentVolumeClaim"): _claim,
     ("batch", "Job"): _job,
+    ("monitoring.coreos.com", "Prometheus"): _operated,
+    ("monitoring.coreos.com", "Alertmanager"): _operated,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
 }

@@ -63,7 +63,11 @@ def _row_key(row: Object) -> tuple[str, ...]:
 
 
 class Sync:
-    """One attempt of one operation. `rows` are those of the same attempt's earlier looks: hooks are not run twice."""
+    """One attempt of one operation.
+
+    `rows` are those of the same attempt's earlier looks: a hook is not run twice, and what was applied and healthy once
+    is done, whatever becomes of it while others are waited for.
+    """
 
     def __init__(
         self, app: Object, operation: Object, world: World, client: Client, rows: list[Object] | None = None
@@ -73,6 +77,11 @@ class Sync:
         self.options = self.sync.get("syncOptions") or []
         self.result = Result()
         self._hooks = {_row_key(row): dict(row) for row in rows or [] if row.get("hookType")}
+        self._done = {
+            _row_key(row): dict(row)
+            for row in rows or []
+            if not row.get("hookType") and row.get("hookPhase") == "Succeeded"
+        }
 
     async def run(self, found: Comparison) -> Result:
         """Run the phases as far as they come now: hooks before, apply and prune, hooks after."""
@@ -203,8 +212,16 @@ class Sync:
 
     # -- resources -----------------------------------------------------------------------------------------------
 
+    def _was_done(self, resource: Resource) -> bool:
+        row = self._done.get((*kinds.identity(resource.obj), "Sync"))
+        if row is not None:
+            self.result.rows.append(row)
+        return row is not None
+
     async def _apply(self, resource: Resource) -> None:
         assert resource.desired is not None
+        if self._was_done(resource):
+            return
         wanted = resource.desired
         kind = str(wanted["kind"]).lower()
         group = meta.group_of(wanted)
@@ -228,6 +245,8 @@ class Sync:
 
     async def _prune(self, resource: Resource) -> None:
         assert resource.live is not None
+        if self._was_done(resource):
+            return
         live = resource.live
         kept = meta.notes(live).get("argocd.argoproj.io/sync-options", "")
         if not self.sync.get("prune") or "Prune=false" in kept:
@@ -254,19 +273,24 @@ class Sync:
         self._row(resource, "SyncFailed", error.message, "Failed")
         self.result.failures.append(error.message)
 
-    def _settled(self, done: list[Resource]) -> bool:
+    def _settled(self, applied: list[Resource]) -> bool:
         """Whether what was applied is healthy. One that is degraded fails the sync, one on its way is waited for."""
+        rows = {_row_key(row): row for row in self.result.rows}
         unhealthy: list[str] = []
-        for resource in done:
+        for resource in applied:
+            identity = (*kinds.identity(resource.obj), "Sync")
+            row = rows.get(identity)
+            if row is None or identity in self._done:
+                continue
             key = kinds.resource_key(resource.obj)
             live = self.world.cache.get(key, *meta.key_of(resource.obj)) if key else None
             word, message = (health.of(live) if live else None) or ("Healthy", "")
             if word == "Degraded":
-                for row in self.result.rows:
-                    if _row_key(row)[:4] == tuple(map(str, kinds.identity(resource.obj))):
-                        row |= {"hookPhase": "Failed", "message": message}
+                row |= {"hookPhase": "Failed", "message": message}
                 self.result.failures.append("")
-            elif word not in ("Healthy", "Suspended"):
+            elif word in ("Healthy", "Suspended"):
+                row["hookPhase"] = "Succeeded"
+            else:
                 unhealthy.append(hooks.named(resource.obj))
         if unhealthy and not self.result.failed:
             more = f" and {len(unhealthy) - 1} more resources" if len(unhealthy) > 1 else ""

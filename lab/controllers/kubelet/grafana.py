@@ -26,6 +26,7 @@ TOO_MANY_DEFAULTS = "Only one datasource per organization can be marked as defau
 _MIGRATION_CORE_SECONDS = 3.0
 _NETWORK_DISK_FACTOR = 6.0
 _BOOT_SECONDS = 2.0
+_NEVER = 1e9
 
 
 def is_grafana(container: Object) -> bool:
@@ -202,7 +203,8 @@ def first_start_seconds(pod: Object, container: Object, view: View) -> float:
     return _BOOT_SECONDS + _MIGRATION_CORE_SECONDS * slow / max(cores, 0.01)
 
 
-def _on_network_disk(pod: Object, container: Object, view: View) -> bool:
+def data_claim(pod: Object, container: Object) -> str:
+    """The claim behind Grafana's data folder, or an empty text."""
     data = next(
         (
             mount["name"]
@@ -214,11 +216,35 @@ def _on_network_disk(pod: Object, container: Object, view: View) -> bool:
     for volume in pod["spec"].get("volumes") or []:
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if volume["name"] == data and claim:
-            found = view.get("persistentvolumeclaims", pod["metadata"]["namespace"], claim) or {}
-            name = (found.get("spec") or {}).get("volumeName")
-            volume_object = view.get("persistentvolumes", None, name) if name else None
-            return bool(volume_object and "nfs" in volume_object["spec"])
-    return False
+            return str(claim)
+    return ""
+
+
+def _on_network_disk(pod: Object, container: Object, view: View) -> bool:
+    claim = data_claim(pod, container)
+    found = view.get("persistentvolumeclaims", pod["metadata"]["namespace"], claim) if claim else None
+    name = ((found or {}).get("spec") or {}).get("volumeName")
+    volume = view.get("persistentvolumes", None, name) if name else None
+    return bool(volume and "nfs" in volume["spec"])
+
+
+def database_holder(pod: Object, container: Object, view: View) -> str:
+    """The other pod whose Grafana has the same SQLite file open on a network disk, or an empty text.
+
+    NFS gives a ReadWriteOnce volume to every node at once; SQLite's lock is then held by the pod that came first.
+    """
+    if environment(container).get("GF_DATABASE_HOST") or not _on_network_disk(pod, container, view):
+        return ""
+    claim = data_claim(pod, container)
+    for other in view.list("pods", pod["metadata"]["namespace"]):
+        if meta.uid(other) == meta.uid(pod) or meta.pod_finished(other):
+            continue
+        states = {entry["name"]: entry for entry in (other.get("status") or {}).get("containerStatuses") or []}
+        for theirs in other["spec"]["containers"]:
+            running = states.get(theirs["name"], {}).get("ready")
+            if running and is_grafana(theirs) and data_claim(other, theirs) == claim:
+                return str(other["metadata"]["name"])
+    return ""
 
 
 # -- rules -------------------------------------------------------------------------------------------------------
@@ -237,6 +263,8 @@ def grafana_rule(pod: Object, container: Object, view: View) -> Behaviour | None
         (0.2, _line("sqlstore", "info", "Connecting to DB", "dbtype=sqlite3")),
         (0.3, _line("migrator", "info", "Starting DB migrations")),
     ]
+    if database_holder(pod, container, view):
+        return _locked_out(start)
     ready = first_start_seconds(pod, container, view)
     files = datasource_files(pod, container, view)
     offending = offending_file(files)
@@ -276,6 +304,16 @@ def grafana_rule(pod: Object, container: Object, view: View) -> Behaviour | None
         _line("http.server", "info", "HTTP Server Listen", "address=[::]:3000 protocol=http subUrl= socket="),
     )
     return Behaviour(listens_after=ready, log=(*start, migrated, *inserted, listen))
+
+
+def _locked_out(start: list[tuple[float, str]]) -> Behaviour:
+    """Grafana waits for the lock of its database, never listens, and is killed by its liveness probe."""
+    text = _line(
+        "sqlstore.session", "info", "Database locked, sleeping then retrying", 'error="database is locked" retry={}'
+    )
+    tries = [(2.0 + 20.0 * number, text.replace("retry={}", f"retry={number}")) for number in range(7)]
+    failed = (145.0, _line("migrator", "error", "Executing migration failed", 'error="database is locked"'))
+    return Behaviour(listens_after=_NEVER, log=(*start, *tries, failed))
 
 
 def sidecar_rule(pod: Object, container: Object, view: View) -> Behaviour | None:

@@ -306,14 +306,10 @@ class Life:
     # -- telling -------------------------------------------------------------------------------------------------
 
     def _probe_failed(self, which: str, probe: Object) -> None:
-        http = probe.get("httpGet") or {}
-        port = meta.port_number(http.get("port", 0), [self.run.spec]) or http.get("port")
-        address = (self.pod.get("status") or {}).get("podIP", "")
-        url = f'Get "http://{address}:{port}{http.get("path", "/")}"'
         if self.now - self.run.since >= self.run.behaviour.listens_after:
             text = f"{which} probe failed: HTTP probe failed with statuscode: 503"
         else:
-            text = f"{which} probe failed: {url}: dial tcp {address}:{port}: connect: connection refused"
+            text = refused(which, probe, self.pod, self.run.spec)
         self._say("Unhealthy", text, warning=True)
 
     def _print(self, elapsed: float) -> None:
@@ -327,6 +323,15 @@ class Life:
 
     def _say(self, reason: str, message: str, warning: bool = False) -> None:
         self.happenings.append(Happening(reason, message, warning))
+
+
+def refused(which: str, probe: Object, pod: Object, spec: Object) -> str:
+    """What the kubelet says of a probe that nobody answers."""
+    http = probe.get("httpGet") or {}
+    port = meta.port_number(http.get("port", 0), [spec]) or http.get("port")
+    address = (pod.get("status") or {}).get("podIP", "")
+    url = f'Get "http://{address}:{port}{http.get("path", "/")}"'
+    return f"{which} probe failed: {url}: dial tcp {address}:{port}: connect: connection refused"
 
 
 def go_duration(seconds: float) -> str:
