@@ -204,15 +204,22 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "timeout_seconds": view.verify_seconds,
         },
         "undo": view.undo,
+        "approval": _asked(plan),
         "managed_by": view.managed_by,
         "blast": {name: value for name, value in msgspec.to_builtins(view.blast).items() if value},
         "git_way": view.git_way,
         "git_patch": view.git_patch,
-        "confirm": view.confirm,
+        "confirm": gates.phrase(plan),
         "follow_up": msgspec.to_builtins(view.follow_up),
         "rights": list(view.rights),
         "identity": view.identity,
     }
+
+
+def _asked(plan: Plan) -> str:
+    """The approvals that a run of this plan waits for; empty: none."""
+    seats = [seat.words for each in policies.wanted(plan.cluster, plan.tier) for seat in each]
+    return " and ".join(dict.fromkeys(seats))
 
 
 def _step_json(step: PlanStep) -> dict[str, Any]:

@@ -41,7 +41,7 @@ RUN_WORDS: dict[str, Shown] = {
     "errored": Shown("Errored", "bug-ant", "the portal broke, not the cluster"),
     "outcome_unknown": Shown("Outcome unknown", "eye-slash", "nobody can tell; says what was seen"),
     "cancelled": Shown("Cancelled", "stop-circle", "a person stopped it"),
-    "refused": Shown("Refused", "no-symbol", "the plan no longer fits the cluster"),
+    "refused": Shown("Refused", "no-symbol", "the plan no longer fits, or a person said no"),
     "undone": Shown("Undone", "arrow-uturn-left", "an undo plan has put it back"),
 }
 ALERT_WORDS: dict[str, Shown] = {

@@ -11,7 +11,7 @@ from datetime import timedelta
 from common.clock import now
 from deployments import approvals, gates
 from deployments.catalogue.action import CannotPlan
-from deployments.engine import effects, planning, verify
+from deployments.engine import effects, holding, planning, verify
 from deployments.engine.fault import point
 from deployments.engine.journal import Journal
 from deployments.engine.turn import END, GO_ON, Pause, Turn
@@ -22,8 +22,6 @@ from monitoring.snapshot import Missing
 
 #: how long the cluster may be silent before the run is refused
 _PATIENCE = timedelta(seconds=60)
-#: seconds until a freeze is looked at again, which a new policy may have taken away
-_LOOK_AGAIN = 15.0
 
 
 def start(journal: Journal) -> Pause:
@@ -32,7 +30,7 @@ def start(journal: Journal) -> Pause:
     run = journal.read()
     held = gates.hold_of(run, now())
     if held is not None:
-        return wait(journal, held)
+        return holding.wait(journal, held)
     denied = _requester(run)
     lacking = denied or approvals.lacking(run, now())
     if lacking:
@@ -43,16 +41,6 @@ def start(journal: Journal) -> Pause:
         entry.move(RunState.RUNNING, "")
         entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after it was queued")
     return GO_ON
-
-
-def wait(journal: Journal, held: gates.Hold, step: int = -1) -> Pause:
-    """Say once what holds the run, and come back: soon when a person can end it at any time, else when it ends."""
-    if journal.read().sentence != held.sentence:
-        with journal.write() as entry:
-            entry.run.sentence = held.sentence
-            entry.log(held.sentence, step=step, level="warn")
-    ahead = (held.until - now()).total_seconds() if held.until is not None else 0.0
-    return min(max(ahead, 2.0), _LOOK_AGAIN)
 
 
 def _back(journal: Journal, lacking: str, *, for_good: bool) -> Pause:

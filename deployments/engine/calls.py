@@ -14,7 +14,7 @@ from deployments import diffing
 from deployments.catalogue import conditions
 from deployments.catalogue.action import Call
 from deployments.catalogue.seen import Outlook, Seen
-from deployments.engine import patience
+from deployments.engine import holding, patience
 from deployments.engine.fault import point
 from deployments.engine.filling import filled
 from deployments.engine.keys import installation_key
@@ -45,6 +45,9 @@ def make(turn: Turn, step: Step) -> Pause:
         return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
     if unsure and step.intent_at is not None and now() - step.intent_at < _ON_ITS_WAY:
         return POLL
+    held = holding.stopped(turn)
+    if held is not None:
+        return held
     words = _write_intent(turn, effect)
     point("after_intent", turn.index)
     request = filled(effect, words)

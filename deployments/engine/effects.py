@@ -16,7 +16,7 @@ from deployments import diffing
 from deployments.catalogue import conditions, restored
 from deployments.catalogue.action import Delete, Effect, Evict
 from deployments.catalogue.seen import Outlook
-from deployments.engine import patience, planning, restoring, settling
+from deployments.engine import holding, patience, planning, restoring, settling
 from deployments.engine.cluster import Write
 from deployments.engine.document import Target, fill
 from deployments.engine.fault import point
@@ -60,6 +60,9 @@ def make(turn: Turn, step: Step) -> Pause:
         waiting = _guarded(turn, step, live)
         if waiting is not None:
             return waiting
+        held = holding.stopped(turn)
+        if held is not None:
+            return held
         step = _write_intent(turn, live)
         point("after_intent", turn.index)
         if time.monotonic() - read_at > FRESH_SECONDS:

@@ -9,7 +9,7 @@ from deployments import gates
 from deployments.catalogue import conditions
 from deployments.catalogue.action import Call, Condition
 from deployments.catalogue.seen import Outlook, Seen
-from deployments.engine import begin, calls, effects
+from deployments.engine import begin, calls, effects, holding
 from deployments.engine.fault import point
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
 from deployments.models import Step
@@ -46,7 +46,7 @@ def _stopped(turn: Turn) -> Pause:
     people's rights and approvals are asked once more: the hold may have lasted longer than they."""
     held = gates.hold_of(turn.run, now())
     if held is not None:
-        return begin.wait(turn.journal, held, turn.index)
+        return holding.wait(turn.journal, held, turn.index)
     if not turn.run.steps.filter(intent_at__isnull=False).exists():
         denied = begin.may(turn.run)
         if denied:

@@ -24,8 +24,8 @@ from portal.views.common import PAGE, older, page_number
 _ROLES = {
     Role.VIEWER: "reads everything but the audit trail",
     Role.OPERATOR: "asks for readings, attests, makes plans, runs tiers 0 to 2, cancels",
-    Role.APPROVER: "approves the plans of others, makes plans, attests",
-    Role.ADMIN: "all of it, runs tier 3 after a second person, imports reports, reads the audit trail",
+    Role.APPROVER: "approves and denies the runs of others, reviews broken glass, makes plans, attests",
+    Role.ADMIN: "all of it, runs tier 3 after a second person, breaks the glass, stops all writes, audits",
 }
 
 

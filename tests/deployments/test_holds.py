@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from common.clock import now as clock_now
 from common.models import AuditEvent
 from deployments import approvals
 from deployments.engine.cluster import Write
@@ -72,6 +73,45 @@ def test_a_run_between_two_effects_is_held_as_well(run: Run, cluster: FakeCluste
     cluster.after_write = lambda write: None
     allow_writes(ada)
     assert carry_on(run, cluster).state == RunState.SUCCEEDED
+
+
+def test_no_effect_follows_a_press_while_the_target_is_read(
+    run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, read = admin(), cluster.get
+
+    def slow(resource: str, namespace: str, name: str) -> Any:
+        """The switch is pressed between the question whether it is on and the answer about the target."""
+        if not WriteStop.objects.exists() and Run.objects.get(pk=run.pk).prepared_at is not None:
+            stop_writes(ada, "enough")
+        return read(resource, namespace, name)
+
+    monkeypatch.setattr(cluster, "get", slow)
+    run = carry_on(run, cluster, until=lambda r: r.sentence.startswith("Waiting: ada stopped"))
+    assert cluster.ledger == []
+    assert not run.steps.filter(intent_at__isnull=False).exists()
+
+
+def test_a_write_that_a_crash_left_open_is_not_made_while_writes_are_stopped(run: Run, cluster: FakeCluster) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(write: Write) -> None:
+        raise Died
+
+    cluster.before_write = die
+    with pytest.raises(Died):
+        carry_on(run, cluster)
+    assert run.steps.filter(state="intent").exists() and cluster.ledger == []
+    cluster.before_write = lambda write: None
+    ada = admin()
+    stop_writes(ada, "enough")
+    Run.objects.filter(pk=run.pk).update(lease_until=clock_now() - timedelta(seconds=1))
+    run = carry_on(run, cluster, until=lambda r: r.sentence.startswith("Waiting: ada stopped"))
+    assert cluster.ledger == []
+    allow_writes(ada)
+    assert carry_on(run, cluster).state == RunState.SUCCEEDED
+    assert len(cluster.ledger) == 3
 
 
 def test_a_held_run_can_be_cancelled(run: Run, operator: User) -> None:

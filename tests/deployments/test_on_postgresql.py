@@ -74,13 +74,22 @@ _VENDOR = "import django; django.setup(); from django.db import connection as c;
 @pytest.mark.postgres
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("files", ["engine services", "approvals", "holds glass", "approval_machine crowds"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        "engine services",
+        "approvals",
+        "holds glass deciding_commands",
+        "pages/test_approving",
+        "approval_machine crowds",
+    ],
+)
 def test_the_engine_and_approvals_keep_their_promises_on_postgresql(database_url: str, files: str) -> None:
     environment = {**os.environ, "DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     python = [sys.executable, "-c", _VENDOR]
     asked = subprocess.run(python, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True)
     assert asked.stdout.strip().endswith("postgresql")
-    tests = [f"tests/deployments/test_{name}.py" for name in files.split()]
+    tests = [f"tests/{name}.py" if "/" in name else f"tests/deployments/test_{name}.py" for name in files.split()]
     command = [sys.executable, "-m", "pytest", *tests, "-q", "-x", "-p", "no:cacheprovider"]
     ran = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=380)
     assert ran.returncode == 0, ran.stdout[-4000:]
