@@ -86,7 +86,7 @@ def _with_difference(
         diffing.without(was, diffing.SERVER_FIELDS), diffing.without(will, diffing.SERVER_FIELDS)
     )
     if after is None:
-        return PlannedStep(spec, key, _removal(spec, live), folded=max(0, len(changes) - 1), command=command(spec))
+        return PlannedStep(spec, key, _removal(spec, live), command=command(spec))
     rows, folded = folding.fold(shown)
     owned = holders.named(rows, live or {})
     hidden = folded + len(changes) - len(shown)
