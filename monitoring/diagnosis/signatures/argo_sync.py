@@ -18,8 +18,7 @@ _REFERENCES = {
     "A19": f"{_PAGE}user-guide/sync-options/",
     "A20": "https://github.com/prometheus-community/helm-charts/issues/4500",
 }
-# the first that fits; A19's rows say what the API server or an admission plugin refused
-_ROWS = (
+_ROWS = (  # the first that fits; A19's rows say what the API server or an admission plugin refused
     said(
         "A7",
         r"Too long: (?:must have|may not be) (?:at most|more than) \d{1,12} (?:bytes|characters)",
