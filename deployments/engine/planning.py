@@ -96,7 +96,7 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         targets=drafted.targets,
         locks=_locks(cluster.name, drafted),
         verification=drafted.draft.verification,
-        undo=drafted.draft.undo,
+        undo=_undo(action, drafted.draft.undo),
         blast=drafted.draft.blast,
         managed_by=drafted.draft.managed_by,
         git_way=drafted.draft.git_way,
@@ -111,6 +111,11 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         objects_read=sum(len(listing.items) for listing in drafted.snapshot.listings.values()),
     )
     return _store(cluster.name, action, drafted, document, preconditions, rights)
+
+
+def _undo(action: Action, sentence: str) -> str:
+    """What brings it back; said beforehand where nobody has to ask for it."""
+    return f"{sentence} By itself, when the run is not verified." if action.undo_on_failure else sentence
 
 
 def _previews(cluster: Cluster, action: Action, drafted: Drafted) -> Iterable[PlannedStep]:

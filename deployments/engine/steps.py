@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from common.clock import now
@@ -9,8 +10,9 @@ from deployments import gates
 from deployments.catalogue import conditions
 from deployments.catalogue.action import Call, Condition
 from deployments.catalogue.seen import Outlook, Seen
-from deployments.engine import begin, calls, effects, holding
+from deployments.engine import begin, calls, effects, following, holding
 from deployments.engine.fault import point
+from deployments.engine.journal import Entry
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
 from deployments.models import Step
 from deployments.states import RunState, StepState
@@ -88,7 +90,7 @@ def _wait(turn: Turn, step: Step) -> Pause:
         Outlook.UNKNOWN: (RunState.OUTCOME_UNKNOWN, StepState.UNKNOWN),
     }
     state, kind = ends[seen.outlook]
-    return turn.end(state, seen.sentence, kind)
+    return turn.end(state, seen.sentence, kind, then=_after(state))
 
 
 def _seen(turn: Turn, until: Condition, step: Step) -> tuple[Seen, bool]:
@@ -117,7 +119,12 @@ def _timed_out(turn: Turn, seen: Seen, *, missing: bool) -> Pause:
     said = f"“{turn.spec.title}” took longer than {turn.spec.timeout_seconds} s. {seen.sentence}"
     if missing:
         return turn.end(RunState.OUTCOME_UNKNOWN, said, StepState.UNKNOWN)
-    return turn.end(RunState.FAILED, said, StepState.FAILED)
+    return turn.end(RunState.FAILED, said, StepState.FAILED, then=following.after_failure)
+
+
+def _after(state: RunState) -> Callable[[Entry], None] | None:
+    """A wait that failed had its effect before: where the action says so, it is undone by itself."""
+    return following.after_failure if state == RunState.FAILED else None
 
 
 def _done(turn: Turn, seen: Seen) -> Pause:

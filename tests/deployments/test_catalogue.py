@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments.catalogue import registry
+from deployments.catalogue import docs, registry
 from deployments.catalogue.action import CannotPlan, Patch, PlanDraft
 from deployments.catalogue.argo import calls, windows
 from deployments.catalogue.seen import Outlook
@@ -168,6 +169,18 @@ def test_a_parameter_that_does_not_exist_is_named_with_those_that_do() -> None:
 
 def test_numbers_may_come_as_text() -> None:
     assert registry.parse(SLUG, {"hold_seconds": "5"}).hold_seconds == 5  # type: ignore[attr-defined]
+
+
+def test_the_documentation_is_made_from_the_catalogue() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "actions.md").read_text(encoding="utf-8")
+    assert written == docs.page(), "run: python -m deployments.catalogue.docs > docs/actions.md"
+
+
+def test_every_action_says_what_guards_it_what_proves_it_and_what_undoes_it() -> None:
+    silent = [a.slug for a in registry.all_actions() if not (a.guards and a.verified_by and a.undo and a.summary)]
+    assert silent == []
+    nameless = [f"{a.slug}.{f.name}" for a in registry.all_actions() for f in registry.fields(a) if not f.about]
+    assert nameless == []
 
 
 def test_every_action_can_be_shown_as_a_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import msgspec
@@ -301,6 +302,39 @@ def test_a_follow_up_is_started_by_the_sweep(cluster: FakeCluster, operator: Use
     row.refresh_from_db()
     assert row.state == FollowState.STARTED
     assert row.started is not None and row.started.requested_by == operator
+
+
+def test_what_fails_is_undone_by_itself_where_the_action_says_so(
+    cluster: FakeCluster, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_snapshot: Any, _args: Any, _memory: Any) -> Seen:
+        return Seen(Outlook.FAILED, "it never came up")
+
+    def draft(snapshot: Any, params: OneParams) -> PlanDraft:
+        drafted = _draft(snapshot, params)
+        step = msgspec.structs.replace(drafted.steps[0], until=Condition("test_never", {}))
+        return msgspec.structs.replace(drafted, steps=(step,))
+
+    monkeypatch.setitem(families.CONDITIONS, "test_never", Predicate(lambda _s, _a: (), never))
+    risky = dataclasses.replace(ONE, draft=draft, undo_on_failure=True)
+    monkeypatch.setitem(registry._ACTIONS, ONE.slug, risky)
+    cluster.put(CONFIG, board(b="was"))
+    plan = planning.make(cluster, risky, OneParams(effect="patch"))
+    assert "By itself" in plan.document["undo"]
+    run = carry_on(start_run(operator, plan.pk, "click"), cluster)
+    assert run.state == RunState.FAILED
+    assert cluster.objects[CONFIG][(NAMESPACE, "board")]["data"] == {"a": "2"}
+    sweep.sweep()
+    row = FollowRow.objects.select_related("request").get()
+    assert row.request_id is not None
+    requests.make(row.request_id, opener=lambda: cluster)
+    sweep.sweep()
+    row.refresh_from_db()
+    assert row.started is not None, row.sentence
+    assert carry_on(row.started, cluster).state == RunState.SUCCEEDED
+    run.refresh_from_db()
+    assert run.state == RunState.UNDONE
+    assert cluster.objects[CONFIG][(NAMESPACE, "board")]["data"] == {"b": "was"}
 
 
 def test_a_follow_up_without_a_right_says_so(cluster: FakeCluster, operator: User) -> None:

@@ -177,6 +177,7 @@ ACTION = Action(
     rules=(Rule("apps", "deployments", ("get", "patch")),),
     undo=_UNDO,
     undoable=True,
+    undo_on_failure=True,
     noise=("spec.replicas",),
     guards=(
         "a value that looks like a credential is refused: it is given as Secret and key",
