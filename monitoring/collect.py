@@ -34,7 +34,8 @@ from monitoring.snapshot import (
     Snapshot,
 )
 
-ROUNDS = 3
+#: how deep a need may follow from another: a target, its Service, the pods behind it, their claims, the class
+ROUNDS = 6
 _THREADS = 8
 
 
@@ -86,7 +87,7 @@ def open_readers(config: Config) -> Readers:
 
 
 def once(readers: Readers, needs: Callable[[Snapshot], Iterable[Need]]) -> Snapshot:
-    """Read everything that ``needs`` asks for; it is asked again with what was read, for three rounds at most.
+    """Read everything that ``needs`` asks for; it is asked again with what was read, for six rounds at most.
 
     Never raises for a source: its listing or reply carries the error.
     """

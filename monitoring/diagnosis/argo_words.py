@@ -42,6 +42,14 @@ def for_app(app: Application, slug: str, **more: str) -> Remedy:
     return remedy(slug, application=app.metadata.name, namespace=app.metadata.namespace, **more)
 
 
+def cascades(app: Application) -> bool:
+    """Whether its deletion takes what it manages with it.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/app_deletion/
+    """
+    return any(name.startswith("resources-finalizer.argocd.argoproj.io") for name in app.metadata.finalizers)
+
+
 def for_grafana(app: Application) -> tuple[Remedy, ...]:
     """The ways to a Grafana that this Application renders, best first."""
     return (repair_of(app), remedy(STANDALONE), remedy(USE_PROMETHEUS))

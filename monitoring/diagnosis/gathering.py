@@ -37,14 +37,7 @@ def scenes_of(snapshot: Snapshot, subject: Mapping[str, Any], now: datetime) -> 
     """One scene for each part of a subject; the first that knows an Application keeps it."""
     scenes: list[Scene] = []
     for part in parts_of(subject):
-        first = open_scene(snapshot, part, now)
-        through = [open_scene(snapshot, other, now) for other in owning.through(first)]
-        if through:
-            through[0].application = first.application
-            through[0].values = through[0].values or first.values
-            scenes += through
-        else:
-            scenes.append(first)
+        scenes += _looked_through(snapshot, part, now)
     scenes += [open_scene(snapshot, other, now) for scene in list(scenes) for other in owning.behind(scene)]
     seen: set[tuple[str, str]] = set()
     for scene in scenes:
@@ -54,6 +47,25 @@ def scenes_of(snapshot: Snapshot, subject: Mapping[str, Any], now: datetime) -> 
                 scene.application = None
             seen.add((meta.namespace, meta.name))
     return scenes
+
+
+def _looked_through(snapshot: Snapshot, part: Mapping[str, Any], now: datetime, depth: int = 2) -> list[Scene]:
+    """A part, and what its Application is looked at through: workloads, and Applications of its own."""
+    first = open_scene(snapshot, part, now)
+    others = owning.through(first) if depth else []
+    own = [open_scene(snapshot, other, now) for other in others if other["kind"] != "application"]
+    children = [
+        scene
+        for other in others
+        if other["kind"] == "application"
+        for scene in _looked_through(snapshot, other, now, depth - 1)
+    ]
+    if first.kind != "application" or not own:
+        return [first, *own, *children]
+    # an Application is told together with the first of its workloads
+    own[0].application = first.application
+    own[0].values = own[0].values or first.values
+    return [*own, *children]
 
 
 def parts_of(subject: Mapping[str, Any]) -> list[Mapping[str, Any]]:

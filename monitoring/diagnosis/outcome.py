@@ -10,6 +10,7 @@ import msgspec
 from monitoring.checks.pods import is_ready
 from monitoring.checks.text import clean
 from monitoring.diagnosis import values
+from monitoring.diagnosis.argo_words import cascades, for_app
 from monitoring.diagnosis.datasources import defaults
 from monitoring.diagnosis.refusals import refused_line
 from monitoring.diagnosis.remedies import STOP_DELETION
@@ -34,16 +35,20 @@ def completed(scenes: Sequence[Scene], top: Finding, later: Iterable[Finding], e
 
 def possible(scenes: Sequence[Scene], finding: Finding) -> Finding:
     """Without remedies by an Application that is being deleted: Argo CD carries out no operation of it any more. What
-    keeps that deletion to itself stays."""
-    apps = [scene.application.metadata for scene in scenes if scene.application is not None]
-    going = {meta.name for meta in apps if meta.deletion_timestamp is not None}
-    lost = {slug for slug, known in finding.parameters.items() if known.get("application") in going} - {STOP_DELETION}
+    keeps that deletion to itself takes their place."""
+    apps = [scene.application for scene in scenes if scene.application is not None]
+    going = {app.metadata.name: app for app in apps if app.metadata.deletion_timestamp is not None}
+    given = finding.parameters
+    lost = [slug for slug, known in given.items() if known.get("application") in going and slug != STOP_DELETION]
     if not lost:
         return finding
+    app = going[given[lost[0]]["application"]]
+    stop = for_app(app, STOP_DELETION) if cascades(app) and STOP_DELETION not in finding.remedies else None
     return msgspec.structs.replace(
         finding,
-        remedies=tuple(slug for slug in finding.remedies if slug not in lost),
-        parameters={slug: known for slug, known in finding.parameters.items() if slug not in lost},
+        remedies=(*((stop.slug,) if stop else ()), *(slug for slug in finding.remedies if slug not in lost)),
+        parameters={slug: known for slug, known in given.items() if slug not in lost}
+        | ({stop.slug: stop.parameters} if stop else {}),
     )
 
 

@@ -95,16 +95,22 @@ def missing_names(scene: Scene) -> set[str]:
 
 
 def through(scene: Scene) -> list[dict[str, Any]]:
-    """The subjects through which an Application is looked at: Grafana when it renders one, and workloads not well."""
+    """The subjects through which an Application is looked at: Grafana when it renders one, workloads not well, and
+    Applications of its own. That of a workload is, once the workload itself is well and the Application is not."""
     app = scene.application
-    if scene.kind != "application" or app is None:
+    if app is None or (scene.kind != "application" and not (scene.asks("argocd_application") and scene.well)):
         return []
+    mine = {(kind, item.metadata.namespace, item.metadata.name) for kind, item in scene.workloads}
     found: list[dict[str, Any]] = []
     # Argo CD 3 writes no health of single objects down: then the Application's own says whether to look at all of them
     unsaid = not says_health(app) and app.status.health.status in _ILL
     for item in sorted(app.status.resources, key=lambda item: not is_grafana(item)):
         ill = unsaid or (item.health is not None and item.health.status in _ILL)
-        if item.kind in _WORKLOADS and (ill or is_grafana(item)):
+        if (item.kind, item.namespace, item.name) in mine:
+            continue
+        if item.kind == "Application" and ill and _is_ill(scene, item):
+            found.append({"kind": "application", "namespace": item.namespace, "name": item.name, "asks": None})
+        elif item.kind in _WORKLOADS and (ill or (is_grafana(item) and scene.kind == "application")):
             found.append(_subject(scene, app, item))
         elif item.kind in _PARTS and ill:
             found.append(_subject(scene, app, item) | {"kind": _PARTS[item.kind], "asks": None})
@@ -112,6 +118,13 @@ def through(scene: Scene) -> list[dict[str, Any]]:
             label = f"app.kubernetes.io/name={_OPERATED[item.kind]}"
             found.append(_subject(scene, app, item) | {"kind": _OPERATED[item.kind], "name": "", "selector": label})
     return found[:_MOST]
+
+
+def _is_ill(scene: Scene, item: AppResource) -> bool:
+    """Whether an Application that another one lists is not well, by its own status."""
+    every: list[Application] = scene.read(APPLICATIONS, item.namespace)
+    live = next((app for app in every if app.metadata.name == item.name), None)
+    return live is not None and (live.metadata.deletion_timestamp is not None or live.status.health.status in _ILL)
 
 
 def _subject(scene: Scene, app: Application, item: AppResource) -> dict[str, Any]:

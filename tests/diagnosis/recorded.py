@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from monitoring.collect import ROUNDS
 from monitoring.diagnosis import needs
 from monitoring.snapshot import Listing, Need, Objects, Reply, Snapshot, from_case
 
@@ -81,7 +82,7 @@ def subjects(case: dict[str, Any]) -> list[dict[str, Any]]:
 CASES = [Recorded(path, load(path), subject) for path in FILES for subject in subjects(load(path))]
 
 
-def asked_for(whole: Snapshot, subject: Mapping[str, Any], rounds: int = 3) -> Snapshot:
+def asked_for(whole: Snapshot, subject: Mapping[str, Any], rounds: int = ROUNDS) -> Snapshot:
     """The snapshot cut down to what the diagnosis asks for, in so many rounds, as ``monitoring.collect.once`` does."""
     seen = Snapshot(whole.cluster, whole.taken_at)
     listings: dict[Objects, Listing] = {}

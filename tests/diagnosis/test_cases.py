@@ -54,10 +54,11 @@ def test_a_recorded_failure_is_named(one: Recorded) -> None:
 
 @each_case
 def test_a_diagnosis_asks_for_everything_it_reads(one: Recorded) -> None:
-    """Cut down to what ``needs`` names, in three rounds, the same causes are found."""
+    """Cut down to what ``needs`` names, in the rounds that a collection has, the same is found, said and quoted."""
     seen = asked_for(one.snapshot, one.subject)
-    expected = [(finding.id, finding.cause) for finding in _found(one)]
-    assert [(f.id, f.cause) for f in diagnose(seen, one.subject, one.case["taken_at"])] == expected
+    told = [(f.id, f.cause, f.sentence, f.evidence, f.remedies, f.parameters) for f in _found(one)]
+    found = diagnose(seen, one.subject, one.case["taken_at"])
+    assert [(f.id, f.cause, f.sentence, f.evidence, f.remedies, f.parameters) for f in found] == told
 
 
 @each_case

@@ -7,7 +7,7 @@ and util/{git,helm}. The first row that fits names the cause; who is refused com
 from __future__ import annotations
 
 from monitoring.checks.text import clean, listing, phrase
-from monitoring.diagnosis.argo_words import condition_of, facts, for_app, name_of, said
+from monitoring.diagnosis.argo_words import cascades, condition_of, facts, for_app, name_of, said
 from monitoring.diagnosis.base import Layer, Signature, finding, from_then, says
 from monitoring.diagnosis.remedies import REFRESH, STOP_DELETION
 from monitoring.diagnosis.scene import Scene
@@ -147,21 +147,20 @@ def deleting(scene: Scene) -> Finding | None:
         return None
     at = app.metadata.deletion_timestamp
     error = condition_of(app, "DeletionError")
-    cascades = any(f.startswith("resources-finalizer.argocd.argoproj.io") for f in app.metadata.finalizers)
     left = [f"{item.kind} {item.name}" for item in app.status.resources if item.kind and not item.hook]
     return finding(
         "A18",
         "deletion_hangs",
         "The Application is being deleted",
         f"{name_of(app)} is being deleted{from_then(scene, at)} and waits for "
-        f"{listing(app.metadata.finalizers)}. {_ADVICE[cascades]}",
+        f"{listing(app.metadata.finalizers)}. {_ADVICE[cascades(app)]}",
         (
             f"metadata.deletionTimestamp{from_then(scene, at)}, finalizers {listing(app.metadata.finalizers)}",
             f"DeletionError: {clean(error.message)}" if error else "",
             f"still listed: {listing(left)}" if left else "",
         ),
         0.95,
-        remedies=(for_app(app, STOP_DELETION),) if cascades else (),
+        remedies=(for_app(app, STOP_DELETION),) if cascades(app) else (),
         at=at,
     )
 

@@ -129,7 +129,7 @@ def _judge(scene: Scene, claim: Claim, events: list[Event]) -> Judged:
     name = class_of(claim)
     classes: list[StorageClass] = scene.read(CLASSES)
     if scene.known(CLASSES) and not name and not any(is_default(each) for each in classes):
-        return _no_default(classes)
+        return _no_default(scene)
     chosen = next((each for each in classes if each.metadata.name == name or (not name and is_default(each))), None)
     if scene.known(CLASSES) and name and chosen is None and not claim.spec.volume_name:
         others = listing(each.metadata.name for each in classes)
@@ -144,7 +144,7 @@ def _judge(scene: Scene, claim: Claim, events: list[Event]) -> Judged:
         (e for e in reversed(events) if e.reason in {"ProvisioningFailed", "VolumeMismatch", "FailedBinding"}), None
     )
     if failed is not None and "no storage class is set" in failed.message:
-        return _no_default(classes)
+        return _no_default(scene)
     if failed is not None:
         return ("provisioning_failed", phrase(failed.message), "Look at what the provisioner says.", (), ())
     if chosen is not None and (not events or {e.reason for e in events} <= {*_EXTERNAL, *_WAITS_FOR_POD}):
@@ -158,7 +158,8 @@ def _judge(scene: Scene, claim: Claim, events: list[Event]) -> Judged:
     )
 
 
-def _no_default(classes: list[StorageClass]) -> Judged:
+def _no_default(scene: Scene) -> Judged:
+    classes: list[StorageClass] = scene.read(CLASSES)
     names = [each.metadata.name for each in classes]
     fix = (remedy(DEFAULT_CLASS, name=names[0] if len(names) == 1 else ""),) if names else ()
     return (
@@ -166,7 +167,7 @@ def _no_default(classes: list[StorageClass]) -> Judged:
         "it names no StorageClass and none is the default",
         f"Mark one as default{f' ({listing(names)})' if names else ''}, or name one in the values.",
         fix,
-        (f"StorageClasses: {listing(names) or 'none'}, none is the default",),
+        (f"StorageClasses: {listing(names) or 'none'}, none is the default",) if scene.known(CLASSES) else (),
     )
 
 

@@ -127,11 +127,14 @@ def _finding(scene: Scene, bad: Bad, entry: _Words, line: str, code: int) -> Fin
         evidence.append(f"{bad.pod.spec.service_account_name} may not list secrets (SubjectAccessReview)")
     if entry.id == "G10":
         evidence.append(f"node {clean(bad.pod.spec.node_name, 80)}")
+    app = scene.application
+    going = entry.id == "G9" and app is not None and app.metadata.deletion_timestamp is not None
+    advice = "Its Application is being deleted and takes its rights along: stop that first." if going else entry.advice
     return finding(
         entry.id,
         entry.cause,
         entry.title,
-        f"{entry.title}: {bad.name} ended with exit code {code}. {entry.advice}",
+        f"{entry.title}: {bad.name} ended with exit code {code}. {advice}",
         evidence,
         0.95 if denied else 0.85,
         remedies=_remedies(scene, bad, entry.id),
