@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from integrations.kubernetes.custom import AppCondition, Application, OperationState
+from integrations.kubernetes.custom import AppCondition, Application, AppResource, OperationState
 from monitoring.checks.text import clean
 from monitoring.diagnosis.base import pattern, shown
 from monitoring.diagnosis.remedies import HELM_VALUES, REPAIR, STANDALONE, SYNC, USE_PROMETHEUS, Remedy, remedy
@@ -95,3 +95,9 @@ def condition_of(app: Application, *types: str) -> AppCondition | None:
 def old(scene: Scene, state: OperationState) -> bool:
     """Whether an operation began longer ago than patience."""
     return state.started_at is not None and (scene.now - state.started_at).total_seconds() > PATIENCE
+
+
+def not_there(item: AppResource) -> str:
+    """An object that an Application wants and that is not live, as evidence."""
+    said = ", health Missing" if item.health is not None and item.health.status == "Missing" else ", not in the cluster"
+    return f"status.resources: {clean(item.kind, 60)} {clean(item.name, 120)} {item.status}{said}"
