@@ -6,7 +6,6 @@ more and crash.
 """
 
 from lab.controllers.argocd.controller import FINALIZER, SKIP
-from lab.git import Repository
 from lab.scenarios import monitoring
 from lab.scenarios.builder import Builder
 from lab.scenarios.world import Scenario
@@ -31,9 +30,6 @@ def _values(text: str) -> str:
 def _half(world: Builder) -> None:
     world.remove(f"clusterroles.{_RBAC}", None, f"{monitoring.GRAFANA}-clusterrole")
     world.remove(f"clusterrolebindings.{_RBAC}", None, f"{monitoring.GRAFANA}-clusterrolebinding")
-
-
-def _deleting(world: Builder, _repository: Repository) -> None:
     app = monitoring.application(world, monitoring.APP)
     app["metadata"] |= {
         "deletionTimestamp": world.time(_SINCE),
@@ -43,4 +39,4 @@ def _deleting(world: Builder, _repository: Repository) -> None:
     app["metadata"].setdefault("annotations", {})[SKIP] = "true"
 
 
-SCENARIO = Scenario(values=_values, change=_half, finish=_deleting)
+SCENARIO = Scenario(values=_values, change=_half)

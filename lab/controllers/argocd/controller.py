@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from lab.controllers import meta
 from lab.controllers.argocd import autosync, compare, kinds, operation
 from lab.controllers.argocd.compare import Comparison
-from lab.controllers.client import Object
+from lab.controllers.client import ApiError, Object
 from lab.controllers.world import Controller, Key, Mapper, World
 from lab.plain import copied
 
@@ -259,15 +259,30 @@ class ApplicationController(Controller):
             and obj["kind"] not in ("CustomResourceDefinition", "Namespace")
             and "Delete=false" not in meta.notes(obj).get("argocd.argoproj.io/sync-options", "")
         ]
-        for key, obj in left:
-            if not meta.deleting(obj):
-                propagation = "Background" if any("background" in entry for entry in mine) else "Foreground"
-                await self.remove(key, obj, propagation=propagation)
+        propagation = "Background" if any("background" in entry for entry in mine) else "Foreground"
+        try:
+            for key, obj in left:
+                if not meta.deleting(obj):
+                    await self.remove(key, obj, propagation=propagation)
+        except ApiError as error:
+            await self._deletion_error(app, error.message)
+            return self.world.seconds(5)
         if left:
             return self.world.seconds(1)
         kept = [entry for entry in finalizers if entry not in mine]
         await self.patch(APPLICATIONS, app, {"metadata": {"finalizers": kept or None}})
         return None
+
+    async def _deletion_error(self, app: Object, message: str) -> None:
+        """Say on the Application why its cascade does not go on; once for the same reason."""
+        old = (app.get("status") or {}).get("conditions") or []
+        new = {"type": "DeletionError", "message": message}
+        if any((entry["type"], entry["message"]) == ("DeletionError", message) for entry in old):
+            return
+        kept = [entry for entry in old if entry["type"] != "DeletionError"]
+        await self.patch(
+            APPLICATIONS, app, {"status": {"conditions": [*kept, {**new, "lastTransitionTime": meta.now()}]}}
+        )
 
 
 def _guard(app: Object) -> Object:

@@ -105,6 +105,7 @@ def test_g3_two_grafanas_on_one_sqlite_file_on_nfs() -> None:
 
 def test_g3_goes_on_while_the_old_pod_holds_the_lock(start: Start) -> None:
     lab = start("grafana-sqlite-on-nfs")
+    assert [each for each in lab.writes() if "kubelet" not in each["user"]] == []  # the world was settled
 
     def restarts() -> int:
         return max(int(pod["status"]["containerStatuses"][0]["restartCount"]) for pod in lab.grafana_pods())
@@ -288,6 +289,7 @@ def test_claims_without_a_class_stay_pending_while_there_is_no_default() -> None
 
 def test_claims_without_a_class_bind_once_a_class_is_the_default(start: Start) -> None:
     lab = start("pvc-pending-no-default-class")
+    assert lab.writes() == []  # the world was settled
     mark = {"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
     lab.patch("/apis/storage.k8s.io/v1/storageclasses/nfs-client", mark)
     claims = f"/api/v1{MONITORING}/persistentvolumeclaims"
@@ -418,6 +420,44 @@ def test_a_half_deleted_application_takes_the_rest_with_it_when_it_is_let_go_on(
     lab.until(lambda: well(lab), "and everything comes back by root-app")
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/prometheuses.monitoring.coreos.com"
     assert "deletionTimestamp" not in lab.get(crds)["metadata"]
+
+
+def test_a_cascade_that_is_refused_says_so_and_goes_on_when_it_may(start: Start) -> None:
+    lab = start("healthy")
+    fault = {
+        "action": "status:403",
+        "verb": "delete",
+        "resource": "deployments.apps",
+        "user": "*application-controller",
+    }
+    number = lab.http.post("/lab/faults", json=fault).json()["id"]
+    uid = lab.app("platform-services")["metadata"]["uid"]
+    tracked = {"argocd.argoproj.io/tracking-id": "platform-services:apps/Deployment:argocd/extra"}
+    labels = {"app": "extra"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    body = {
+        "metadata": {"name": "extra", "annotations": tracked},
+        "spec": {"selector": {"matchLabels": labels}, "template": pod},
+    }
+    lab.http.post("/apis/apps/v1/namespaces/argocd/deployments", json=body).raise_for_status()
+    finalizer = {"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io/background"]}}
+    lab.patch(f"{APPLICATION}platform-services", finalizer)
+    lab.http.delete(f"{APPLICATION}platform-services").raise_for_status()
+
+    def errors() -> list[str]:
+        conditions = lab.app("platform-services").get("status", {}).get("conditions") or []
+        return [each["message"] for each in conditions if each["type"] == "DeletionError"]
+
+    assert "cannot delete resource" in lab.until(errors, "the condition says why")[0]
+    assert lab.app("platform-services")["metadata"]["uid"] == uid
+    lab.http.delete(f"/lab/faults/{number}").raise_for_status()
+
+    def again() -> bool:
+        answer = lab.http.get(f"{APPLICATION}platform-services")
+        return answer.status_code == 200 and answer.json()["metadata"]["uid"] != uid
+
+    lab.until(again, "gone, and made anew by root-app")
+    assert lab.http.get("/apis/apps/v1/namespaces/argocd/deployments/extra").status_code == 404
 
 
 # -- Argo CD's other promises
