@@ -6,6 +6,7 @@ is answered anew from the people's rights of this moment, also when the run begi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,12 +22,14 @@ from deployments.errors import NotAllowed, Refusal, Unfit
 from deployments.models import Approval, Plan, PlanRequest, Review, Run
 from deployments.policy import Seats
 from deployments.states import RunState
+from deployments.typed import typed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+_log = logging.getLogger(__name__)
+
 RIGHT = "deployments.approve_plan"
-_REASON = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,6 @@ class Standing:
     #: per person who gave one that does not count, the newest with the reason
     void: tuple[tuple[Approval, str], ...]
     missing: int
-
-    @property
-    def needed(self) -> int:
-        """How many approvals are asked for in all."""
-        return max((sum(seat.count for seat in seats) for seats in self.wanted), default=0)
 
     @property
     def words(self) -> str:
@@ -252,7 +250,7 @@ def _fresh(user: User) -> User:
 
 
 def _reason(text: str) -> str:
-    reason = " ".join(text.split())[:_REASON]
+    reason = typed(text)
     if len(reason) < 3:
         raise Unfit("Say why, in a few words: the reason stays with the run.")
     return reason
@@ -342,10 +340,13 @@ def sweep() -> None:
     """Every few seconds: yeses that expired are said to have, runs that waited too long end, and those that only waited
     for a target are queued."""
     for run_id in Run.objects.filter(state=RunState.WAITING_FOR_APPROVAL.value).values_list("pk", flat=True):
-        with transaction.atomic():
-            run = unclaimed.locked(run_id)
-            if run.state == RunState.WAITING_FOR_APPROVAL.value:
-                _look_at(run, now())
+        try:
+            with transaction.atomic():
+                run = unclaimed.locked(run_id)
+                if run.state == RunState.WAITING_FOR_APPROVAL.value:
+                    _look_at(run, now())
+        except Exception:  # noqa: BLE001 - one run that cannot be looked at must not keep the sweep from the others
+            _log.exception("a waiting run could not be looked at", extra={"run": run_id})
 
 
 def _look_at(run: Run, moment: datetime) -> None:

@@ -18,6 +18,7 @@ from deployments import gates, unclaimed
 from deployments.errors import NotAllowed, Unconfirmed, Unfit
 from deployments.models import Review, Run
 from deployments.states import FINAL, RunState
+from deployments.typed import typed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -106,7 +107,7 @@ def close(user: User, run_id: str, finding: str, *, read_diff: bool, read_log: b
             raise Unfit("Nobody broke the glass for this run.")
         denied = may_close(fresh, review)
         if not denied:
-            _close(fresh, review, " ".join(finding.split())[:_TEXT], read_diff=read_diff, read_log=read_log, via=via)
+            _close(fresh, review, typed(finding, _TEXT), read_diff=read_diff, read_log=read_log, via=via)
             return review
     audit(actor=fresh.get_username(), verb="review.refused", object=f"run:{run_id}", why=denied, via=via)
     raise NotAllowed(denied)

@@ -25,6 +25,7 @@ from deployments.errors import NotAllowed, TargetBusy, Unconfirmed, Unfit
 from deployments.models import Plan, PlanRequest, Run, Step, new_ulid
 from deployments.states import ACTIVE, FINAL, RequestState, RunState, StepState
 from deployments.stops import allow_writes, stop_writes
+from deployments.typed import typed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -117,7 +118,7 @@ def break_glass(
     plan = _plan(plan_hash)
     _require(user, reviews.BREAK, "break the glass")
     _require(user, f"deployments.run_tier{plan.tier}", f"run tier {plan.tier} plans")
-    reason = " ".join(reason.split())[:1000]
+    reason = typed(reason)
     if len(reason) < 10:
         raise Unfit("Say what is so urgent, in a sentence: a second person reviews it.")
     _confirmed(plan, confirm)
@@ -249,7 +250,8 @@ def _taken_over(user: User, plan: Plan, reason: str) -> Run | None:
         return None
     with transaction.atomic():
         run, moment = unclaimed.locked(found), now()
-        if hasattr(run, "review"):
+        frozen = gates.freeze_of(plan.cluster, plan.tier, moment)
+        if hasattr(run, "review") or (run.state == RunState.QUEUED.value and frozen is None):
             return run
         gates.require_fit(plan)
         reviews.require_none_open(plan.cluster)

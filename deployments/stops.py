@@ -14,6 +14,7 @@ from deployments import messages
 from deployments.errors import NotAllowed, Unfit
 from deployments.models import Run, WriteStop
 from deployments.states import LIVE
+from deployments.typed import typed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -27,7 +28,7 @@ def stop_writes(user: User, reason: str, *, via: str = "page") -> WriteStop:
     :raises NotAllowed: no right. :raises Unfit: no reason.
     """
     _require(user, "stop all writes")
-    reason = " ".join(reason.split())[:500]
+    reason = typed(reason, 500)
     if len(reason) < 3:
         raise Unfit("Say why, in a few words: everybody sees it while writes are stopped.")
     cluster = settings.PORTAL_CLUSTER

@@ -87,6 +87,7 @@ class Batch:
     _bound: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     #: the id of the project that the overview shows; 0: there is none
     _first: int | None = None
+    _frozen: tuple[datetime | None] | None = None
 
     def render(self, topic: str) -> list[str]:
         """The fragments of one topic."""
@@ -132,8 +133,8 @@ class Batch:
             return next((row.falls_due for row in self._sources(name)), None)
         if kind in ("component", "status"):
             return self._component_due(_number(name))
-        if kind == "freezes":
-            return holding.changes_at(self.at)
+        if kind in ("freezes", "approvals", "approval"):
+            return self._freeze_change()
         return None
 
     def state(self, project_id: int) -> State:
@@ -341,6 +342,12 @@ class Batch:
 
     def _holds(self, _: str) -> dict[str, str]:
         return {"holds": _html("holds", **holding.read().shown(self.at)["holds"])}
+
+    def _freeze_change(self) -> datetime | None:
+        """When a freeze begins or ends next, asked once a batch."""
+        if self._frozen is None:
+            self._frozen = (holding.changes_at(self.at),)
+        return self._frozen[0]
 
     def _freezes(self, _: str) -> dict[str, str]:
         return {"freezes": _html("freezes", **holding.read().shown(self.at))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -182,6 +182,32 @@ def test_a_yes_and_a_no_carry_a_reason(asked: Run, ben: User, reason: str) -> No
     for decide in (approve, deny):
         with pytest.raises(Unfit, match="Say why"):
             decide(ben, asked.pk, asked.plan_id, reason)
+
+
+def test_what_a_person_types_is_kept_without_credentials_and_deceit(asked: Run, ben: User) -> None:
+    approve(ben, asked.pk, asked.plan_id, "password=canary-Pa55word \u202edeceit\n second line")
+    stored = [*Approval.objects.values(), *AuditEvent.objects.values(), *asked.lines.values(), *Run.objects.values()]
+    assert "canary-Pa55word" not in str(stored)
+    assert "\u202e" not in Approval.objects.get().reason and "\n" not in Approval.objects.get().reason
+
+
+def test_one_run_that_breaks_the_sweep_keeps_it_from_no_other(
+    asked: Run, ben: User, cluster: FakeCluster, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = start_run(admin("dan"), of_tier(make_plan(cluster, hold_seconds=2), 3).pk, "other", confirm=NAME)
+    real = approvals._look_at
+
+    def breaks(run: Run, moment: datetime) -> None:
+        if run.pk == asked.pk:
+            raise RuntimeError("poison")
+        real(run, moment)
+
+    monkeypatch.setattr(approvals, "_look_at", breaks)
+    clock.turn(hours=25)
+    sweep.sweep()
+    other.refresh_from_db()
+    asked.refresh_from_db()
+    assert other.state == RunState.REFUSED and asked.state == RunState.WAITING_FOR_APPROVAL
 
 
 def test_a_yes_is_of_the_plan_that_was_read(asked: Run, ben: User, cluster: FakeCluster) -> None:

@@ -140,6 +140,13 @@ def test_an_approved_run_that_a_freeze_holds_is_let_through(ada: User, ben: User
     assert first_look(run).state == RunState.RUNNING
 
 
+def test_an_approved_run_that_nothing_holds_needs_no_glass(ada: User, ben: User, big: Plan) -> None:
+    run = start_run(ada, big.pk, "click", confirm=NAME)
+    approve(ben, run.pk, run.plan_id, "fine")
+    assert smash(ada, big).pk == run.pk
+    assert not Review.objects.exists()
+
+
 def test_the_same_form_sent_twice_is_one_run_and_one_review(ada: User, big: Plan) -> None:
     first = smash(ada, big)
     assert smash(ada, big).pk == first.pk
