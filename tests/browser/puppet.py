@@ -97,7 +97,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
 
 def _people(users: Any) -> dict[str, Callable[..., Any]]:
     """What another person does meanwhile."""
-    from deployments import approvals, services, stops
+    from deployments import approvals, reviews, services, stops
     from deployments.models import Run
     from deployments.states import RunState
     from tests.pages import plans
@@ -125,11 +125,15 @@ def _people(users: Any) -> dict[str, Callable[..., Any]]:
         admin = users.objects.get(username="admin")
         services.break_glass(admin, found.plan_id, run, password="admin-demo", **said)
 
+    def reviewed(run: str) -> None:
+        approver = users.objects.get(username="approver")
+        reviews.close(approver, run, "It is as it was said to be", read_diff=True, read_log=True)
+
     def ended(run: str) -> None:
         Run.objects.filter(pk=run).update(state=RunState.SUCCEEDED.value, wake_at=None)
         Run.objects.get(pk=run).locks.all().delete()
 
-    return {f.__name__: f for f in (ask, decide, stop, allow, smash, ended)}
+    return {f.__name__: f for f in (ask, decide, stop, allow, smash, reviewed, ended)}
 
 
 if __name__ == "__main__":

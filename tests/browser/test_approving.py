@@ -162,7 +162,9 @@ def addresses(site: Site) -> Iterator[list[str]]:
         f"/plans/{other['plan']}/break-glass/",
         f"/runs/{broken['run']}/review/",
     ]
+    # the portal is everybody's: no banner may be left over other tests' pages
     site.pull("allow")
+    site.pull("reviewed", broken["run"])
     site.pull("ended", waits["run"])
 
 
