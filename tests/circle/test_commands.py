@@ -157,6 +157,7 @@ def test_diagnose_names_the_second_default_datasource_first(places: Places) -> N
     assert "fix-duplicate-default-datasource" in first["remedies"]
 
 
+@pytest.mark.timeout(600)  # one process for each item
 def test_diagnose_finds_nothing_where_nothing_is_wrong(places: Places) -> None:
     place = places("healthy")
     code, document = place.json("verify")

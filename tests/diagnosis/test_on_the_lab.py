@@ -1,0 +1,112 @@
+"""Every world of the lab, read over HTTPS as the portal reads a cluster: the cause of each item that is not well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from common import clock
+from monitoring import collect, diagnosis
+from monitoring.verdict import Finding
+from portal.checklists.subjects import subject_of
+from tests.lab.world.running import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = yaml.safe_load((ROOT / "projects" / "platform-services.yaml").read_text(encoding="utf-8"))
+ITEMS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    item["key"]: [(kind, params or {}) for check in item["checks"] for kind, params in check.items()]
+    for phase in PROJECT["phases"]
+    for item in phase["items"]
+}
+#: in seconds, until a world has fallen ill
+_PATIENCE = 90.0
+
+# world: item: id, cause, first remedy
+EXPECTED: dict[str, dict[str, tuple[str, str, str]]] = {
+    "grafana-broken": {
+        "grafana-deployed": ("A2", "sync_failed_at_retry_limit", "repair-grafana-in-place"),
+        "dashboard-access": ("A2", "sync_failed_at_retry_limit", "repair-grafana-in-place"),
+        "monitoring-application": ("A2", "sync_failed_at_retry_limit", "repair-grafana-in-place"),
+    },
+    "grafana-two-default-datasources": {
+        "grafana-deployed": ("G2", "two_default_datasources", "fix-duplicate-default-datasource"),
+    },
+    "grafana-sqlite-on-nfs": {
+        "grafana-deployed": ("G3", "sqlite_on_network_volume", "repair-grafana-in-place"),
+        "grafana-datasources": ("G3", "sqlite_on_network_volume", "repair-grafana-in-place"),
+        "scrape-targets": ("G3", "sqlite_on_network_volume", "repair-grafana-in-place"),
+    },
+    "argo-hook-image": {
+        "monitoring-application": ("G7", "image_not_found", "clear-stuck-hook"),
+        "grafana-deployed": ("G7", "image_not_found", "clear-stuck-hook"),
+    },
+    "argo-hook-stuck": {"monitoring-application": ("A3", "hook_does_not_end", "clear-stuck-hook")},
+    "pvc-pending-no-default-class": {
+        "default-storage-class": ("S1", "no_default_class", "set-default-storage-class"),
+        "prometheus": ("W6", "no_default_class", "set-default-storage-class"),
+        "alertmanager": ("W6", "no_default_class", "set-default-storage-class"),
+        "grafana-deployed": ("W6", "no_default_class", "set-default-storage-class"),
+        "grafana-datasources": ("W6", "no_default_class", "set-default-storage-class"),
+        "scrape-targets": ("W6", "no_default_class", "set-default-storage-class"),
+    },
+    "alertmanager-null-receiver": {
+        "alert-channels": ("M1", "alerts_fire_unheard", "create-notification-channel"),
+    },
+    "app-half-deleted": {
+        "grafana-deployed": ("G9", "sidecar_forbidden", "stop-cascading-deletion"),
+        "app-of-apps": ("G9", "sidecar_forbidden", "stop-cascading-deletion"),
+    },
+}
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[collect.Readers]:
+    running = RunningLab(request.param, tmp_path)
+    written = (tmp_path / "kubeconfig.env").read_text(encoding="utf-8").splitlines()
+    given = {key: value.strip('"') for key, _, value in (line.partition("=") for line in written)}
+    named = ("PORTAL_KUBE_CONTEXT", "PORTAL_PROMETHEUS_URL", "PORTAL_ALERTMANAGER_URL", "PORTAL_GRAFANA_URL")
+    config = SimpleNamespace(
+        PORTAL_CLUSTER="demo",
+        PORTAL_KUBECONFIG=str(running.kubeconfig),
+        PORTAL_GRAFANA_TOKEN_FILE=given.get("PORTAL_GRAFANA_TOKEN_FILE", ""),
+        **{name: given.get(name, "") for name in named},
+    )
+    try:
+        yield collect.open_readers(cast(collect.Config, config))
+    finally:
+        running.stop()
+
+
+def why(readers: collect.Readers, item: str) -> list[Finding]:
+    subject = subject_of(item, ITEMS[item])
+    snapshot = collect.once(readers, lambda seen: diagnosis.needs(seen, subject))
+    return diagnosis.diagnose(snapshot, subject, clock.now())
+
+
+def _first(readers: collect.Readers, item: str) -> tuple[str, str, str]:
+    found = why(readers, item)
+    return (found[0].id, found[0].cause, next(iter(found[0].remedies), "")) if found else ("", "", "")
+
+
+@pytest.mark.parametrize(("world", "expected"), list(EXPECTED.items()), ids=list(EXPECTED), indirect=["world"])
+def test_the_cause_is_found(world: collect.Readers, expected: dict[str, tuple[str, str, str]]) -> None:
+    """A world takes a while to fall ill, and each item of it has to come to its cause."""
+    for item, cause in expected.items():
+        deadline = time.monotonic() + _PATIENCE
+        while (found := _first(world, item)) != cause and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert found == cause, item
+
+
+@pytest.mark.parametrize("world", ["healthy"], indirect=True)
+def test_nothing_is_found_where_nothing_is_wrong(world: collect.Readers) -> None:
+    for item in ITEMS:
+        assert why(world, item) == [], item
