@@ -19,6 +19,8 @@ from kombu import pools
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from deployments.fault import point
+
 MAKE_PLAN = "deployments.make_plan"
 ADVANCE = "deployments.advance"
 COMPARE = "deployments.compare_plan"
@@ -32,7 +34,14 @@ _quiet_until = 0.0
 
 def wake(task: str, *args: Any) -> None:
     """Send a wake-up once the surrounding transaction commits. Never raises."""
-    transaction.on_commit(functools.partial(send, task, *args), robust=True)
+    point("before_commit")
+    transaction.on_commit(functools.partial(_committed, task, *args), robust=True)
+
+
+def _committed(task: str, *args: Any) -> None:
+    """A process that dies here leaves a row that no message tells of."""
+    point("committed")
+    send(task, *args)
 
 
 def send(task: str, *args: Any) -> bool:

@@ -18,10 +18,10 @@ from django.db import DatabaseError
 from deployments.engine import begin, steps, verify
 from deployments.engine import document as documents
 from deployments.engine.cluster import Cluster, open_cluster
-from deployments.engine.fault import point
 from deployments.engine.journal import Journal
 from deployments.engine.lease import Heartbeat, LostLease, claim, me
 from deployments.engine.turn import END, Pause, Turn
+from deployments.fault import point
 from deployments.models import Run, Step
 from deployments.states import RunState, StepState
 

@@ -12,9 +12,9 @@ from common.clock import now
 from deployments import approvals, gates
 from deployments.catalogue.action import CannotPlan
 from deployments.engine import effects, holding, planning, verify
-from deployments.engine.fault import point
 from deployments.engine.journal import Journal
 from deployments.engine.turn import END, GO_ON, Pause, Turn
+from deployments.fault import point
 from deployments.models import Review, Run
 from deployments.states import RunState, StepState
 from integrations.errors import SourceError

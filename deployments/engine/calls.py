@@ -15,10 +15,10 @@ from deployments.catalogue import conditions
 from deployments.catalogue.action import Call
 from deployments.catalogue.seen import Outlook, Seen
 from deployments.engine import holding, patience
-from deployments.engine.fault import point
 from deployments.engine.filling import filled
 from deployments.engine.keys import installation_key
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
+from deployments.fault import point
 from deployments.models import Step
 from deployments.states import RunState, StepState
 from integrations.errors import SourceError

@@ -19,12 +19,12 @@ from deployments.catalogue.seen import Outlook
 from deployments.engine import holding, patience, planning, restoring, settling
 from deployments.engine.cluster import Write
 from deployments.engine.document import Target, fill
-from deployments.engine.fault import point
 from deployments.engine.filling import field_manager, filled
 from deployments.engine.journal import Entry
 from deployments.engine.keys import installation_key
 from deployments.engine.patience import wait
 from deployments.engine.turn import GO_ON, Pause, Turn, snapshot_of
+from deployments.fault import point
 from deployments.models import Step
 from deployments.states import RunState, StepState
 from integrations.errors import Conflict, SourceError

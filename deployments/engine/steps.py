@@ -11,9 +11,9 @@ from deployments.catalogue import conditions
 from deployments.catalogue.action import Call, Condition
 from deployments.catalogue.seen import Outlook, Seen
 from deployments.engine import begin, calls, effects, following, holding
-from deployments.engine.fault import point
 from deployments.engine.journal import Entry
 from deployments.engine.turn import GO_ON, POLL, Pause, Turn
+from deployments.fault import point
 from deployments.models import Step
 from deployments.states import RunState, StepState
 from integrations.errors import SourceError

@@ -15,8 +15,8 @@ from common.redaction import redact
 from deployments.catalogue.action import CheckSpec
 from deployments.engine import following
 from deployments.engine.cluster import Cluster
-from deployments.engine.fault import point
 from deployments.engine.turn import END, Pause, Turn
+from deployments.fault import point
 from deployments.models import Run
 from deployments.states import RunState
 from integrations.errors import SourceError

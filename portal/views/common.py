@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 
+from deployments.fault import point
 from portal.checklists.models import Project
 from portal.checklists.selectors.shapes import SourceRow
 
@@ -55,6 +56,7 @@ def older(request: HttpRequest, page: int, more: bool) -> str:
 
 def back(request: HttpRequest, address: str) -> HttpResponse:
     """After a POST: to the page for a person, nothing to swap for htmx, because the stream brings the change."""
+    point("answering")
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204)
     return redirect(address)
@@ -62,6 +64,7 @@ def back(request: HttpRequest, address: str) -> HttpResponse:
 
 def see_other(address: str) -> HttpResponseRedirect:
     """303: what was made is over there."""
+    point("answering")
     response = HttpResponseRedirect(address)
     response.status_code = 303
     return response

@@ -6,12 +6,15 @@ catches, and a second worker is a second call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 from django.contrib.auth.models import User
+from django.test import override_settings
 
 from common.clock import now
 from deployments.catalogue import registry
@@ -35,6 +38,24 @@ _VERBS = {"Delete": "delete", "Evict": "create", "Create": "create"}
 
 class Killed(BaseException):
     """What no handler of the engine may catch."""
+
+
+@contextmanager
+def dies_at(armed: str) -> Iterator[None]:
+    """This process dies where ``PORTAL_FAULT_POINT`` would say so, once; the block ends there."""
+
+    def die() -> None:
+        del os.environ["PORTAL_FAULT_POINT"]
+        raise Killed
+
+    with (
+        override_settings(PORTAL_LAB=True),
+        mock.patch.dict(os.environ, {"PORTAL_FAULT_POINT": armed}),
+        mock.patch("deployments.fault.die", die),
+        suppress(Killed),
+    ):
+        yield
+        raise AssertionError(f"{armed} was never reached")
 
 
 class Ledgered(FakeCluster):
@@ -139,25 +160,8 @@ def killed_at(name: str, step: int) -> Callable[[World], None]:
 
     def experiment(world: World) -> None:
         run = world.click(world.plan())
-        died: list[str] = []
-
-        def point(reached: str, at: int | None = None) -> None:
-            if reached == name and at == step and not died:
-                died.append(reached)
-                raise Killed
-
-        modules = ("advance", "begin", "effects", "steps", "verify")
-        patches = [mock.patch(f"deployments.engine.{module}.point", point) for module in modules]
-        patches.append(mock.patch("deployments.engine.fault.point", point))
-        for patch in patches:
-            patch.start()
-        try:
+        with dies_at(f"{name}:{step + 1}"):
             world.work(run)
-        except Killed:
-            pass
-        finally:
-            for patch in patches:
-                patch.stop()
         world.expire(run)
         world.work(run)
 

@@ -90,7 +90,8 @@ def repeats_at_once(stack: ExitStack) -> None:
 
 def early_outcome(stack: ExitStack) -> None:
     """Writes the outcome before the effect."""
-    from deployments.engine import effects, fault
+    from deployments import fault
+    from deployments.engine import effects
 
     def send(turn: Any, step: Any, live: Any) -> Any:
         ended = effects._made(turn, live, live, recovered=False)
@@ -181,7 +182,7 @@ def deaf_to_cancel(stack: ExitStack) -> None:
 
 def deaf_to_stop(stack: ExitStack) -> None:
     """Does not look at the stop switch."""
-    _set(stack, "deployments.gates", "hold_of", lambda *_: None)
+    _set(stack, "deployments.gates", "stop_of", lambda *_: None)
 
 
 def patient_with_poison(stack: ExitStack) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments import fault
 from deployments.catalogue.argo import autosync
-from deployments.engine import effects, fault, following, requests
+from deployments.engine import effects, following, requests
 from deployments.models import FollowUp, Plan, Run
 from deployments.services import start_run
 from tests.deployments.argo.world import GRAFANA, PASSWORD, STACK
