@@ -60,6 +60,7 @@ class Stage:
             **{name: value for name, value in os.environ.items() if not name.startswith(("TEST_", "PORTAL_"))},
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PORTAL_STATE_DIR": str(directory / "state"),
+            "PORTAL_STATIC_ROOT": str(directory / "static"),
             "PORTAL_KUBECONFIG": str(self.kubeconfig),
             "PORTAL_CLUSTER": "lab",
             "PORTAL_LAB": "1",
@@ -75,7 +76,7 @@ class Stage:
     def start(self) -> None:
         """Lab, Redis, migrated database, worker."""
         lab = [sys.executable, "-m", "lab", "--scenario", self._scenario, "--port", "0", "--speed", str(self._speed)]
-        self._spawn([*lab, "--kubeconfig", str(self.kubeconfig)], "lab")
+        self.spawn([*lab, "--kubeconfig", str(self.kubeconfig)], "lab")
         self.redis.start()
         self.manage("migrate", "--skip-checks", "-v", "0")
         wait_for("the lab is ready", lambda: "lab ready" in self.output("lab"), 90)
@@ -88,7 +89,7 @@ class Stage:
     def start_worker(self) -> None:
         """A real worker for both queues, with beat."""
         celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "2", "-B"]
-        self.worker = self._spawn([*celery, "-s", str(self.directory / "beat"), "-l", "info"], "worker")
+        self.worker = self.spawn([*celery, "-s", str(self.directory / "beat"), "-l", "info"], "worker")
         wait_for("the worker is ready", lambda: " ready." in self.output("worker"), 60)
 
     def second_worker(self) -> subprocess.Popen[bytes]:
@@ -96,7 +97,7 @@ class Stage:
         celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "1", "-B"]
         name = [*celery, "-n", "second@%h", "-s", str(self.directory / "beat-2"), "-l", "info"]
         (self.directory / "second.log").write_text("")
-        process = self._spawn(name, "second")
+        process = self.spawn(name, "second")
         wait_for("the second worker is ready", lambda: " ready." in self.output("second"), 60)
         return process
 
@@ -135,7 +136,8 @@ class Stage:
                 process.wait()
         self.redis.stop()
 
-    def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+    def spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+        """A process of this stage, ended with it; what it says is :meth:`output` of its name."""
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
