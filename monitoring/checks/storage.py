@@ -23,11 +23,17 @@ _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.ku
 
 
 class PvcBound(Params, frozen=True):
-    """Parameters of ``pvc_bound``. A selector takes claims that carry the labels and claims that such pods mount."""
+    """Parameters of ``pvc_bound``. A selector takes claims that carry the labels and claims that such pods mount.
+
+    A StatefulSet calls its claims ``<template>-<StatefulSet>-<number>``
+    (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage): ``prefix`` takes those, and
+    not whatever else begins so. With a name and a prefix, a claim of either fits.
+    """
 
     namespace: Annotated[str, Meta(min_length=1, description="where the claims are")]
     selector: Annotated[str, Meta(description="labels of the claim, or of a pod that mounts it")] = ""
-    name: Annotated[str, Meta(description="name of the claim, or how it starts (before a dash)")] = ""
+    name: Annotated[str, Meta(description="name of the claim, exactly")] = ""
+    prefix: Annotated[str, Meta(description="how a StatefulSet's claims begin, before a dash and their number")] = ""
     size: Annotated[str, Meta(description="smallest capacity, like 20Gi; empty is any")] = ""
     storage_class: Annotated[str, Meta(description="StorageClass it must be of; empty is any")] = ""
     exact: Annotated[bool, Meta(description="the size exactly, no larger")] = False
@@ -50,6 +56,13 @@ class StorageClassThere(Params, frozen=True):
             raise ValueError("name the StorageClass, or a part of its provisioner's name")
 
 
+def is_called(claim: str, name: str, prefix: str) -> bool:
+    """Whether a claim has this name, or is one of the claims that a StatefulSet numbers and calls so."""
+    start, dash, number = claim.rpartition("-")
+    numbered = bool(prefix) and bool(dash) and number.isdecimal() and f"{start}-".startswith(f"{prefix}-")
+    return claim == name or numbered
+
+
 def _needs(_: Snapshot, params: PvcBound) -> Iterable[Need]:
     yield Objects("persistentvolumeclaims", params.namespace)
     if params.selector:
@@ -58,8 +71,8 @@ def _needs(_: Snapshot, params: PvcBound) -> Iterable[Need]:
 
 def _select(snapshot: Snapshot, params: PvcBound) -> list[Claim]:
     found: list[Claim] = snapshot.objects("persistentvolumeclaims", params.namespace)
-    if params.name:
-        found = [item for item in found if f"{item.metadata.name}-".startswith(f"{params.name}-")]
+    if params.name or params.prefix:
+        found = [item for item in found if is_called(item.metadata.name, params.name, params.prefix)]
     if params.selector:
         pods: list[Pod] = snapshot.objects("pods", params.namespace, params.selector)
         mounted = {
@@ -73,7 +86,7 @@ def _select(snapshot: Snapshot, params: PvcBound) -> list[Claim]:
             for item in found
             if item.metadata.name in mounted or labels_match(item.metadata.labels, params.selector)
         ]
-    if params.storage_class and not (params.name or params.selector):
+    if params.storage_class and not (params.name or params.prefix or params.selector):
         found = [item for item in found if _class(item) == params.storage_class]
     return found
 
@@ -86,7 +99,7 @@ def _class(claim: Claim) -> str:
 
 def _evaluate(snapshot: Snapshot, params: PvcBound, now: datetime) -> Verdict:
     found = _select(snapshot, params)
-    title = spelled(params.selector, params.name) or params.storage_class or params.namespace
+    title = spelled(params.selector, params.name or params.prefix) or params.storage_class or params.namespace
     facts: dict[str, Any] = {"claims": len(found)}
     if len(found) < params.minimum:
         sentence = (
@@ -232,7 +245,10 @@ def _claim_default(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, A
 def _claim_named(match: Any, context: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:
     if not context.namespace:
         return None
-    return "pvc_bound", {"namespace": context.namespace, "name": match["name"], "size": match["size"], "exact": True}
+    said = {"namespace": context.namespace, "name": match["name"], "size": match["size"], "exact": True}
+    # people leave a StatefulSet's name and number away; a name that ends in a number is a whole one
+    numbered = match["name"].rpartition("-")[2].isdecimal()
+    return "pvc_bound", said if numbered else said | {"prefix": match["name"]}
 
 
 def _claim_class(match: Any, _: claims.ClaimContext) -> tuple[str, dict[str, Any]] | None:

@@ -98,7 +98,8 @@ def _bare(slug: str, params: Mapping[str, Any]) -> Subject | None:
     base = {"namespace": namespace, "name": name, "selector": str(params.get("selector", ""))}
     match slug:
         case "pvc_bound":
-            return base | {"kind": "claims", "storage_class": str(params.get("storage_class", ""))}
+            more = {key: str(params.get(key, "")) for key in ("storage_class", "prefix")}
+            return base | {"kind": "claims"} | more
         case "storage_class":
             return base | {"kind": "storage_class", "default": bool(params.get("default"))}
         case "nodes":

@@ -71,8 +71,13 @@ def _claims(text: str, *parents: str) -> list[tuple[str, dict[str, Any]]]:
             "- alertmanager-kube-prometheus-stack-alertmanager-db (5Gi, Bound)",
             ("**PVCs:**",),
             "pvc_bound",
-            {"name": "alertmanager-kube-prometheus-stack-alertmanager-db", "size": "5Gi"},
+            {
+                "name": "alertmanager-kube-prometheus-stack-alertmanager-db",
+                "prefix": "alertmanager-kube-prometheus-stack-alertmanager-db",
+                "size": "5Gi",
+            },
         ),
+        ("- data-loki-0 (5Gi, Bound)", ("**PVCs:**",), "pvc_bound", {"name": "data-loki-0", "size": "5Gi"}),
         (
             "- ClusterIP: kube-prometheus-stack-prometheus (9090)",
             (),

@@ -118,9 +118,9 @@ def draft(snapshot: Snapshot, params: ExpandParams) -> PlanDraft:
                 irreversible=True,
             ),
         ),
-        # a file system on a volume nobody mounts grows only with the next pod, and the check takes a name for the start
-        # of others too: then the wait of the step alone is the proof
-        verification=Verification((check,) if mounted and _alone(snapshot, params) else (), 0, 60),
+        # a file system on a volume nobody mounts grows only with the next pod: then the wait of the step alone is the
+        # proof
+        verification=Verification((check,) if mounted else (), 0, 60),
         undo=_UNDO,
         blast=_blast(snapshot, claim, params, mounted),
         managed_by=fields.managed_by(snapshot, raw, *_STORAGE),
@@ -222,12 +222,6 @@ def _mounted_by(snapshot: Snapshot, params: ExpandParams) -> list[str]:
             v.persistent_volume_claim and v.persistent_volume_claim.claim_name == params.name for v in pod.spec.volumes
         )
     )
-
-
-def _alone(snapshot: Snapshot, params: ExpandParams) -> bool:
-    """Whether no other claim's name begins with this one's and a dash."""
-    claims: list[Claim] = snapshot.objects(CLAIMS, params.namespace)
-    return not any(claim.metadata.name.startswith(f"{params.name}-") for claim in claims)
 
 
 def _blast(snapshot: Snapshot, claim: Claim, params: ExpandParams, mounted: list[str]) -> Blast:

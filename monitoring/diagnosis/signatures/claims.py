@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from integrations.kubernetes.objects import Claim, Event, StorageClass, Workload
-from monitoring.checks.storage import CLASSES, is_default
+from monitoring.checks.storage import CLASSES, is_called, is_default
 from monitoring.checks.text import clean, listing, phrase
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, from_then, older, pattern, says
 from monitoring.diagnosis.remedies import DEFAULT_CLASS, RESTART, Remedy, remedy
@@ -60,12 +60,12 @@ def _mine(scene: Scene) -> list[Claim]:
         if scene.selector and labels_match(pod.metadata.labels, scene.selector)
         for n in claim_names(pod)
     }
-    wanted = str(scene.subject.get("storage_class") or "")
+    wanted, prefix = (str(scene.subject.get(key) or "") for key in ("storage_class", "prefix"))
     return [
         item
         for item in claims
         if (not scene.selector or item.metadata.name in mounted or labels_match(item.metadata.labels, scene.selector))
-        and (not scene.name or f"{item.metadata.name}-".startswith(f"{scene.name}-"))
+        and (not (scene.name or prefix) or is_called(item.metadata.name, scene.name, prefix))
         and (not wanted or class_of(item) in {wanted, ""})
     ]
 

@@ -150,12 +150,13 @@ def test_a_larger_claim_is_one_patch_and_cannot_be_taken_back() -> None:
     assert "still makes new claims of the old size" in drafted.blast.sentence
 
 
-def test_the_check_is_left_out_where_it_would_look_at_other_claims_too() -> None:
+def test_the_check_looks_at_this_claim_and_at_no_other_that_begins_so() -> None:
     scene = expandable()
     assert [check.type for check in expand(scene).verification.checks] == ["pvc_bound"]
     small = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"}}
     scene.add(CLAIMS, {"metadata": {"name": f"{CLAIM}-old", "namespace": MONITORING}, **small})
-    assert expand(scene).verification.checks == ()
+    (check,) = expand(scene).verification.checks
+    assert (check.params["name"], check.params.get("prefix", "")) == (CLAIM, "")
     scene = expandable()
     scene.pod("prometheus-kube-prometheus-stack-prometheus-0")["spec"]["volumes"] = []
     assert expand(scene).verification.checks == (), "nobody mounts it"
