@@ -47,8 +47,8 @@ lock: $(VENV)/.dev ## resolve pyproject.toml into the two lock files again
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements-dev.lock
 
-storm: $(VENV)/.dev ## many runs, each killed, cut or delayed somewhere, judged by the API server's ledger (RUNS=300 SEED=7)
-	@$(BIN)/python -m tests.faults.storm --runs $(or $(RUNS),300) --seed $(or $(SEED),7)
+storm: $(VENV)/.dev ## many runs, each killed, cut or delayed somewhere, judged by the API server's ledger (RUNS=300 SEED=7; AGAINST=KUBECONFIG AUDIT=FILE: a real one)
+	@$(BIN)/python -m tests.faults.storm --runs $(or $(RUNS),300) --seed $(or $(SEED),7) $(if $(AGAINST),--against $(AGAINST) --audit $(AUDIT))
 
 lab: $(VENV)/.installed ## only the demo cluster (SCENARIO=…, prints its kubeconfig)
 	@mkdir -p .phaseboard/lab

@@ -1,8 +1,15 @@
 """A person who clicks, in a process of its own with Django set up once: plans, runs and cancels by JSON lines.
 
 Calls what the pages call (``deployments.services``); opens no connection to the cluster, plans are made by the worker.
-``{"do": "plan", "action", "params"}`` → ``{"plan"}``; ``{"do": "click", "plan", "key", "times"}`` → ``{"runs"}``, the
-run that each of so many simultaneous clicks of one form got; ``{"do": "cancel", "run"}`` → ``{}``.
+| asked | answer |
+|---|---|
+| ``plan``: ``action``, ``params`` | ``plan``, its ``unmet`` preconditions, its number of ``steps`` |
+| ``click``: ``plan``, ``key``, ``times`` | ``runs``: what each of so many simultaneous clicks of one form got |
+| ``cancel``: ``run`` | |
+| ``policy``: ``approvals`` | so many second people for everything from now on |
+| ``approve``: ``run``, ``who``, ``times`` | ``said``: empty for a yes that counts |
+| ``expire``: ``run`` | the yeses given so far become an hour older |
+| ``wake``: ``run``, ``times`` | as many messages about one run |
 """
 
 from __future__ import annotations
@@ -32,7 +39,7 @@ def _plan(user: Any, wish: dict[str, Any]) -> dict[str, Any]:
         found = PlanRequest.objects.select_related("plan").get(pk=request.pk)
         if found.state == RequestState.PLANNED and found.plan is not None:
             unmet = [p["sentence"] for p in found.plan.preconditions if not p["met"]]
-            return {"plan": found.plan.pk, "unmet": unmet}
+            return {"plan": found.plan.pk, "unmet": unmet, "steps": len(found.plan.document["steps"])}
         if found.state == RequestState.FAILED:
             return {"error": found.sentence}
         time.sleep(0.02)
@@ -71,13 +78,83 @@ def _cancel(user: Any, wish: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _policy(_user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from django.conf import settings
+    from django.db import transaction
+
+    from deployments import policies
+    from deployments.policy import ApprovalRule, Policy
+
+    count = int(wish["approvals"])
+    strict = Policy(approvals=(ApprovalRule(tiers=(0, 1, 2), count=count),)) if count else None
+    with transaction.atomic():
+        policies.keep(settings.PORTAL_CLUSTER, "storm", strict, "storm")
+    return {}
+
+
+def _approve(_user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from django.contrib.auth.models import User
+
+    from deployments.models import Run
+
+    # "second" may approve; "bystander" may do nothing
+    rights = {"is_superuser": wish["who"] != "bystander"}
+    who, _ = User.objects.get_or_create(username=wish["who"], defaults=rights)
+    run = Run.objects.get(pk=wish["run"])
+
+    def once(_: int) -> str:
+        from django.db import connection
+
+        from deployments.approvals import approve
+        from deployments.errors import Refusal
+
+        try:
+            approve(who, run.pk, run.plan_id, "read by the storm")
+        except Refusal as refused:
+            return str(refused)
+        finally:
+            connection.close()
+        return ""
+
+    with ThreadPoolExecutor(int(wish.get("times", 1))) as pool:
+        return {"said": list(pool.map(once, range(int(wish.get("times", 1)))))}
+
+
+def _expire(_user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from datetime import timedelta
+
+    from django.db.models import F
+
+    from deployments.models import Approval
+
+    hour = timedelta(hours=1)
+    Approval.objects.filter(run=wish["run"]).update(at=F("at") - hour, expires_at=F("expires_at") - hour)
+    return {}
+
+
+def _wake(_user: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    from deployments import messages
+
+    for _ in range(int(wish["times"])):
+        messages.send(messages.ADVANCE, wish["run"])
+    return {}
+
+
 def main() -> None:
     """Answer one line for each line, until the input ends."""
     import django
 
     django.setup()
     user = _user()
-    does = {"plan": _plan, "click": _click, "cancel": _cancel}
+    does = {
+        "plan": _plan,
+        "click": _click,
+        "cancel": _cancel,
+        "policy": _policy,
+        "approve": _approve,
+        "expire": _expire,
+        "wake": _wake,
+    }
     for line in sys.stdin:
         wish = json.loads(line)
         try:

@@ -1,6 +1,7 @@
-"""Real processes for the fault tests: the lab, a redis-server, a Celery worker with beat, a database file of their own.
+"""Real processes for the fault tests: a cluster, a redis-server, a Celery worker with beat, a database of their own.
 
-Everything is judged from outside: the lab's ledger says what the API server accepted, the database what we say.
+The cluster is the lab's API server, or a real one (:mod:`tests.faults.clusters`). Everything is judged from outside:
+its ledger says what the API server accepted, the database what we say.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from tests.conftest import RedisServer
+from tests.faults.clusters import Cluster, LabCluster
 from tests.faults.judge import Told
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +44,27 @@ def wait_for(what: str, probe: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 class Stage:
-    """The whole stage. ``point`` arms a kill point, ``broken`` puts Grafana into the report's state again."""
+    """The whole stage. ``point`` arms a kill point, ``broken`` puts Grafana into the report's state again.
+
+    ``cluster``: where it all happens; without one, a lab of its own with ``scenario`` and ``speed``.
+    """
 
     def __init__(
-        self, directory: Path, *, lease_seconds: float = 3.0, speed: float = 0.2, scenario: str = "grafana-broken"
+        self,
+        directory: Path,
+        *,
+        lease_seconds: float = 3.0,
+        speed: float = 0.2,
+        scenario: str = "grafana-broken",
+        cluster: Cluster | None = None,
     ) -> None:
         self.directory = directory
         self.redis = RedisServer(str(directory))
         self.fault = directory / "fault"
-        self.kubeconfig = directory / "kubeconfig"
-        self._speed, self._scenario = speed, scenario
+        self.cluster = cluster or LabCluster(directory, scenario=scenario, speed=speed)
+        #: the ledger's end before the run of now, and the number of steps of its plan
+        self.since, self.steps = 0, 1
+        self._second: subprocess.Popen[bytes] | None = None
         self._clicker: subprocess.Popen[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self.worker: subprocess.Popen[bytes] | None = None
@@ -61,7 +73,7 @@ class Stage:
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PORTAL_STATE_DIR": str(directory / "state"),
             "PORTAL_STATIC_ROOT": str(directory / "static"),
-            "PORTAL_KUBECONFIG": str(self.kubeconfig),
+            **self.cluster.environment(),
             "PORTAL_CLUSTER": "lab",
             "PORTAL_LAB": "1",
             "PORTAL_LEASE_SECONDS": str(lease_seconds),
@@ -74,17 +86,16 @@ class Stage:
     # -- processes
 
     def start(self) -> None:
-        """Lab, Redis, migrated database, worker."""
-        lab = [sys.executable, "-m", "lab", "--scenario", self._scenario, "--port", "0", "--speed", str(self._speed)]
-        self.spawn([*lab, "--kubeconfig", str(self.kubeconfig)], "lab")
+        """Cluster, Redis, migrated database, worker."""
         self.redis.start()
+        self.cluster.start(self.spawn)
         self.manage("migrate", "--skip-checks", "-v", "0")
-        wait_for("the lab is ready", lambda: "lab ready" in self.output("lab"), 90)
-        loaded = yaml.safe_load(self.kubeconfig.read_text())
-        server = loaded["clusters"][0]["cluster"]["server"]
-        headers = {"Authorization": f"Bearer {loaded['users'][0]['user']['token']}"}
-        self.api = httpx.Client(base_url=server, headers=headers, verify=False, timeout=20)
         self.start_worker()
+
+    @property
+    def api(self) -> httpx.Client:
+        """An admin's client of the cluster, past every fault."""
+        return self.cluster.api
 
     def start_worker(self) -> None:
         """A real worker for both queues, with beat."""
@@ -99,7 +110,15 @@ class Stage:
         (self.directory / "second.log").write_text("")
         process = self.spawn(name, "second")
         wait_for("the second worker is ready", lambda: " ready." in self.output("second"), 60)
+        self._second = process
         return process
+
+    def end_second(self) -> None:
+        """The second worker leaves as it should (SIGTERM)."""
+        if self._second is not None and self._second.poll() is None:
+            os.killpg(self._second.pid, signal.SIGTERM)
+            self._second.wait(20)
+        self._second = None
 
     def click(self, **wish: Any) -> dict[str, Any]:
         """What a person does, through a process that lives as long as the stage (tests.faults.clicker)."""
@@ -136,7 +155,7 @@ class Stage:
                 process.wait()
         self.redis.stop()
 
-    def spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+    def spawn(self, command: Sequence[str], name: str) -> subprocess.Popen[bytes]:
         """A process of this stage, ended with it; what it says is :meth:`output` of its name."""
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -163,8 +182,8 @@ class Stage:
         self.fault.write_text(name)
 
     def fault_on(self, **rule: Any) -> str:
-        """A fault of the lab, e.g. ``verb="get", resource="…", action="status:500", count=-1``. Returns its id."""
-        return str(self.api.post("/lab/faults", json=rule).raise_for_status().json()["id"])
+        """A fault of the cluster, e.g. ``verb="get", resource="…", action="status:500", count=-1``. Returns its id."""
+        return self.cluster.fault_on(**rule)
 
     def broken(self) -> None:
         """Grafana's Deployment gone after a failed sync, as in the report."""
@@ -213,20 +232,13 @@ class Stage:
         return "\n".join(f"{line['number']:>4} {line['text']}" for line in lines)
 
     def effects(self, since: int = 0) -> Counter[str]:
-        """What the API server accepted of the portal, by verb and field manager, dry runs left out."""
-        entries = self.api.get("/lab/ledger").raise_for_status().json()
-        entries = entries if isinstance(entries, list) else entries["entries"]
-        mine = [
-            e
-            for e in entries
-            if e["seq"] > since and not e.get("dry_run") and "portal-remediation" in (e.get("field_manager") or "")
-        ]
+        """What the API server accepted of the portal, by verb and object, dry runs left out."""
+        mine = [e for e in self.ledger(since) if "portal-remediation" in (e.get("field_manager") or "")]
         return Counter(f"{e['verb']} {e['resource']} {e['name']}" for e in mine)
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
         """Every effect the API server accepted from the portal after ``since``, dry runs left out."""
-        answer = self.api.get("/lab/ledger", params={"since": since}).raise_for_status().json()
-        return [e for e in answer["entries"] if e["user_agent"] == "phaseboard"]
+        return self.cluster.ledger(since)
 
     def told(self, runs: Sequence[str], clicks: dict[str, list[str]] | None = None) -> Told:
         """What the portal's database says of these runs."""
@@ -246,6 +258,4 @@ class Stage:
 
     def last_seq(self) -> int:
         """The ledger's end at this moment."""
-        entries = self.api.get("/lab/ledger").raise_for_status().json()
-        entries = entries if isinstance(entries, list) else entries["entries"]
-        return max((int(e["seq"]) for e in entries), default=0)
+        return self.cluster.last_seq()

@@ -1,7 +1,8 @@
 """``python -m tests.faults.storm --runs 300 --seed 7``: runs of many actions, each in trouble, judged by the ledger.
 
-Real processes: the lab's API server over HTTPS, a redis-server, Celery workers, one process that clicks. Prints a line
-per run and a table at the end; exits 1 on the first broken promise. The same seed gives the same actions and troubles.
+Real processes: an API server over HTTPS, a redis-server, Celery workers, one process that clicks. The API server is the
+lab's, or with ``--against KUBECONFIG --audit FILE`` a real one, judged by its audit log. Prints a line per run and a
+table at the end; exits 1 on the first broken promise. The same seed gives the same actions and troubles.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.clusters import Cluster, LabCluster, RealCluster
+from tests.faults.distrust import DISTRUST
 from tests.faults.harness import Stage, wait_for
 from tests.faults.judge import violations
 from tests.faults.trouble import TROUBLES, Trouble
@@ -34,6 +37,10 @@ metadata: {name: storm-%(n)s-b}
 data: {run: "%(n)s"}
 """
 Params = dict[str, Any]
+#: each comes once before any comes again
+ALL: tuple[Trouble, ...] = (*TROUBLES, *DISTRUST)
+#: factor on all durations of the lab's controllers and kubelets
+_SPEED = 0.2
 
 
 def _label(_stage: Stage, number: int) -> Params:
@@ -94,6 +101,8 @@ class Outcome:
     state: str
     seconds: float
     broken: list[str] = field(default_factory=list)
+    #: the run never came to the point where it was to be killed
+    missed: bool = False
 
 
 def one(
@@ -104,7 +113,7 @@ def one(
     answer = stage.click(do="plan", **wish)
     if answer.get("unmet") or "plan" not in answer:
         return Outcome(number, wish["action"], trouble.name, "", "no plan", 0.0, [f"no plan: {answer}"])
-    since = stage.last_seq()
+    stage.since, stage.steps = stage.last_seq(), int(answer["steps"])
     detail = trouble.before(stage, dice)
     began = time.monotonic()
     key = f"storm-{number}"
@@ -112,30 +121,31 @@ def one(
     broken = [f"click: {run}" for run in runs if len(run) != 26]
     state = "refused"
     if not broken:
-        trouble.after(stage, dice, runs[0])
         try:
+            trouble.after(stage, dice, runs[0])
             state = str(stage.ended(runs[0])["state"])
         except AssertionError as error:
             broken.append(str(error))
     seconds = time.monotonic() - began
-    if stage.fault.exists():
-        detail += " (never reached)"
+    missed = stage.fault.exists()
     trouble.heal(stage)
     if not broken:
-        broken = violations(stage.ledger(since), stage.told(runs, {key: runs}))
+        broken = violations(stage.ledger(stage.since), stage.told(runs, {key: runs}))
         if state not in trouble.ends:
             broken.append(f"ended as {state}: {stage.row(runs[0])['sentence']}")
-    return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken)
+    return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken, missed)
 
 
-def storm(stage: Stage, runs: int, seed: int, tell: Callable[[Outcome], None]) -> list[Outcome]:
+def storm(
+    stage: Stage, runs: int, seed: int, tell: Callable[[Outcome], None], troubles: Sequence[Trouble] = ALL
+) -> list[Outcome]:
     """So many runs; every trouble comes about equally often. Stops at the first broken promise."""
     dice = random.Random(seed)
     done: list[Outcome] = []
     order: list[Trouble] = []
     for number in range(1, runs + 1):
         if not order:
-            order = dice.sample(TROUBLES, len(TROUBLES))
+            order = dice.sample(troubles, len(troubles))
         outcome = one(stage, number, order.pop(), dice.choice(ACTIONS), dice)
         done.append(outcome)
         tell(outcome)
@@ -149,15 +159,25 @@ def table(done: Sequence[Outcome], seed: int) -> str:
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in done:
         groups[outcome.trouble].append(outcome)
-    lines = ["| trouble | runs | ended | median s | longest s |", "|---|---|---|---|---|"]
+    lines = ["| trouble | runs | struck | ended | median s | longest s |", "|---|---|---|---|---|---|"]
     for name in sorted(groups):
         seconds = [o.seconds for o in groups[name]]
         states = ", ".join(sorted({o.state.replace("_", " ") for o in groups[name]}))
-        lines.append(f"| {name} | {len(seconds)} | {states} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |")
+        struck = sum(not o.missed for o in groups[name])
+        lines.append(
+            f"| {name} | {len(seconds)} | {struck} | {states} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |"
+        )
     broken = sum(bool(o.broken) for o in done)
     lines.append("")
     lines.append(f"{len(done)} runs, seed {seed}: {broken} with a broken promise.")
     return "\n".join(lines)
+
+
+def cluster_for(directory: Path, against: Path | None = None, audit: Path | None = None) -> Cluster:
+    """The healthy scenario in the lab, or on a real API server; the portal has its two identities on both."""
+    if against is not None and audit is not None:
+        return RealCluster(directory, scenario="healthy", speed=_SPEED, against=against, audit=audit)
+    return LabCluster(directory, scenario="healthy", speed=_SPEED, own_identities=True)
 
 
 def main() -> int:
@@ -165,21 +185,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="only troubles whose name begins so, e.g. E01")
+    parser.add_argument("--against", type=Path, help="an admin's kubeconfig of a real API server (control_plane)")
+    parser.add_argument("--audit", type=Path, help="the file its audit log goes to")
     options = parser.parse_args()
+    if bool(options.against) != bool(options.audit):
+        parser.error("--against and --audit go together: the audit log is what is judged by")
 
     def tell(outcome: Outcome) -> None:
         said = "; ".join(outcome.broken) or "ok"
-        what = f"{outcome.trouble} {outcome.detail}".strip()
+        what = f"{outcome.trouble} {outcome.detail}".strip() + (" (never reached)" if outcome.missed else "")
         sys.stdout.write(
-            f"{outcome.number:>4} {outcome.action:<20} {what:<44} {outcome.state:<12} {outcome.seconds:5.1f} s {said}\n"
+            f"{outcome.number:>4} {outcome.action:<20} {what:<50} {outcome.state:<12} {outcome.seconds:5.1f} s {said}\n"
         )
         sys.stdout.flush()
 
     with tempfile.TemporaryDirectory(prefix="storm-") as directory:
-        stage = Stage(Path(directory), scenario="healthy")
+        stage = Stage(Path(directory), cluster=cluster_for(Path(directory), options.against, options.audit))
         try:
             stage.start()
-            done = storm(stage, options.runs, options.seed, tell)
+            chosen = [trouble for trouble in ALL if trouble.name.startswith(options.only)]
+            done = storm(stage, options.runs, options.seed, tell, chosen)
         finally:
             stage.stop()
     sys.stdout.write(f"\n{table(done, options.seed)}\n")

@@ -73,7 +73,7 @@ def test_a_grafana_that_never_answers_ends_the_run_as_failed(stage: Stage) -> No
         run = stage.accept(hold_seconds="1", verify_seconds="6")
         row = stage.ended(run)
     finally:
-        stage.api.delete(f"/lab/faults/{fault}").raise_for_status()
+        stage.cluster.clear(fault)
     assert row["state"] == "failed", stage.log(run)
     assert "Grafana answers" in row["sentence"]
     assert stage.api.get(APP).json()["status"]["sync"]["status"] == "Synced"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import Stage
-from tests.faults.storm import Outcome, storm
-from tests.faults.trouble import TROUBLES
+from tests.faults.storm import ALL, Outcome, cluster_for, storm
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(900)]
 
@@ -20,11 +19,11 @@ def test_no_trouble_breaks_a_promise(tmp_path: Path) -> None:
         pytest.skip("redis-server is not installed")
     seed = int(os.environ.get("STORM_SEED", "11"))
     told: list[Outcome] = []
-    stage = Stage(tmp_path, scenario="healthy")
+    stage = Stage(tmp_path, cluster=cluster_for(tmp_path))
     try:
         stage.start()
-        done = storm(stage, len(TROUBLES), seed, told.append)
+        done = storm(stage, len(ALL), seed, told.append)
     finally:
         stage.stop()
     assert [o for o in done if o.broken] == []
-    assert {o.trouble for o in done} == {trouble.name for trouble in TROUBLES}
+    assert {o.trouble for o in done} == {trouble.name for trouble in ALL}

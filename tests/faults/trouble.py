@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.engine.fault import POINTS
 from tests.faults.harness import Stage
 
-#: kill points that every step passes, and those of a run
+#: the kill points that every step with an effect passes
 STEPWISE = ("before_intent", "after_intent", "after_effect", "after_outcome", "step_done")
-ANYWHERE = ("claimed", "prepared", "in_wait", "in_verify", "before_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,15 @@ def _nothing(_stage: Stage, _dice: random.Random) -> str:
     return ""
 
 
-def _kill_point(stage: Stage, dice: random.Random) -> str:
-    point = dice.choice([*(f"{name}:1" for name in STEPWISE), *ANYWHERE])
-    stage.point(point)
-    return point
+def _killed_at(name: str) -> Trouble:
+    """The worker dies at a kill point: in one step by chance where every step passes it, else when it is first met."""
+
+    def before(stage: Stage, dice: random.Random) -> str:
+        point = f"{name}:{dice.randint(1, stage.steps)}" if name in STEPWISE else name
+        stage.point(point)
+        return point
+
+    return Trouble(f"E01 kill -9 at {name}", before, heal=_clear)
 
 
 def _kill_soon(stage: Stage, dice: random.Random, _run: str) -> None:
@@ -53,12 +58,23 @@ def _freeze(stage: Stage, dice: random.Random, _run: str) -> None:
     time.sleep(dice.uniform(0, 0.4))
     assert stage.worker is not None
     os.killpg(stage.worker.pid, signal.SIGSTOP)
-    second = stage.second_worker()
+    stage.second_worker()
     time.sleep(5)
     os.killpg(stage.worker.pid, signal.SIGCONT)
     time.sleep(1)
-    os.killpg(second.pid, signal.SIGTERM)
-    second.wait(20)
+    stage.end_second()
+
+
+def _two_workers(stage: Stage, _dice: random.Random) -> str:
+    stage.second_worker()
+    return ""
+
+
+def _woken(stage: Stage, dice: random.Random, run: str) -> None:
+    """Every worker process gets the run in its hands, again and again."""
+    for _ in range(3):
+        stage.click(do="wake", run=run, times=8)
+        time.sleep(dice.uniform(0, 0.3))
 
 
 def _redis(stage: Stage, dice: random.Random, _run: str) -> None:
@@ -82,7 +98,7 @@ def _rule(**rule: Any) -> Callable[[Stage, random.Random], str]:
 
 
 def _clear(stage: Stage) -> None:
-    stage.api.delete("/lab/faults").raise_for_status()
+    stage.cluster.clear()
     stage.fault.unlink(missing_ok=True)
 
 
@@ -99,11 +115,12 @@ _MOVED = frozenset({"refused", "succeeded"})
 
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("none", _nothing),
-    Trouble("E01 kill -9 at a point", _kill_point, heal=_clear),
+    *map(_killed_at, POINTS),
     Trouble("E02 kill -9 at any time", _nothing, after=_kill_soon),
     Trouble("E03 zombie worker", _nothing, after=_freeze),
     Trouble("E06 Redis killed", _nothing, after=_redis),
     Trouble("E10 clicked 20 times", _nothing, clicks=20),
+    Trouble("E11 two workers at once", _two_workers, after=_woken, heal=Stage.end_second),
     _struck("E14 answer lost", action="reset", when="after", count=1, **_WRITES),
     Trouble("E15 cancelled", _nothing, after=_cancel, ends=_EITHER),
     _struck("E20 500 before", action="status:500", count=2, **_WRITES),
