@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.engine.fault import POINTS
+from deployments.fault import POINTS
 from tests.faults.harness import Stage
 
 #: the kill points that every step with an effect passes
