@@ -1,7 +1,13 @@
-"""The append-only audit trail. No foreign keys: an audit row outlives its subject."""
+"""The append-only audit trail. No foreign keys: an audit row outlives its subject.
+
+Three things keep it: triggers refuse every change (migration 0002), each row carries the hash of the one before it, and
+the end of the chain is noted outside the database (:mod:`common.anchors`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import models, transaction
@@ -71,12 +77,39 @@ def audit(*, actor: str, verb: str, object: str, **detail: Any) -> AuditEvent:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """The first thing that is wrong at one number of the chain."""
+
+    seq: int
+    sentence: str
+
+
+def defects() -> Iterator[Defect]:
+    """What does not verify, in the order of the rows: changed, missing, added or swapped rows, and a cut end.
+
+    A chain that was written anew from some row on verifies in itself; :mod:`common.anchors` shows that.
+    """
+    head = AuditHead.objects.filter(pk=1).first() or AuditHead()
+    previous, expected = GENESIS, 1
+    # rows that are appended meanwhile are not looked at: the head was read first
+    for row in AuditEvent.objects.filter(seq__lte=head.seq).order_by("seq").iterator():
+        if row.seq != expected:
+            yield Defect(expected, f"Row {expected} is missing: the next one is {row.seq}.")
+        elif row.hash != row.computed_hash():
+            yield Defect(row.seq, f"Row {row.seq} was changed: its hash is not that of its content.")
+        elif row.previous != previous:
+            yield Defect(row.seq, f"Row {row.seq} does not follow row {row.seq - 1}: one of the two was written anew.")
+        previous, expected = row.hash, row.seq + 1
+    if expected <= head.seq:
+        yield Defect(expected, f"Row {expected} is missing: the head says that there are {head.seq}.")
+    elif previous != head.hash:
+        yield Defect(head.seq, f"Row {head.seq} is the last, and the head has another hash.")
+    last = AuditEvent.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
+    if last > max(head.seq, AuditHead.objects.values_list("seq", flat=True).filter(pk=1).first() or 0):
+        yield Defect(last, f"Row {last} is there, and the head does not know it.")
+
+
 def broken_links() -> list[int]:
     """Sequence numbers whose row or link does not verify; empty when the chain is whole."""
-    broken: list[int] = []
-    previous, expected = GENESIS, 1
-    for row in AuditEvent.objects.order_by("seq").iterator():
-        if row.seq != expected or row.previous != previous or row.hash != row.computed_hash():
-            broken.append(row.seq)
-        previous, expected = row.hash, row.seq + 1
-    return broken
+    return [defect.seq for defect in defects()]

@@ -62,6 +62,8 @@ PORTAL_PROMETHEUS_URL = os.environ.get("PORTAL_PROMETHEUS_URL", "")
 PORTAL_ALERTMANAGER_URL = os.environ.get("PORTAL_ALERTMANAGER_URL", "")
 PORTAL_GRAFANA_URL = os.environ.get("PORTAL_GRAFANA_URL", "")
 PORTAL_GRAFANA_TOKEN_FILE = os.environ.get("PORTAL_GRAFANA_TOKEN_FILE", "")
+#: a file outside the database's reach that each minute gets a line with the end of the audit chain (common.anchors)
+PORTAL_AUDIT_ANCHOR = os.environ.get("PORTAL_AUDIT_ANCHOR", "")
 #: 1 when the cluster is the embedded lab: the UI says DEMO on every page
 PORTAL_LAB = flag("PORTAL_LAB")
 PORTAL_PROJECTS_DIR = Path(os.environ.get("PORTAL_PROJECTS_DIR", BASE_DIR / "projects"))
@@ -194,10 +196,16 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 0.5, "visibility_timeout": 3600}
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ROUTES = {"deployments.due": {"queue": "system"}, "deployments.sweep": {"queue": "system"}}
+CELERY_TASK_ROUTES = {
+    "deployments.due": {"queue": "system"},
+    "deployments.sweep": {"queue": "system"},
+    "common.anchor_audit": {"queue": "system"},
+}
 CELERY_BEAT_SCHEDULE = {
     "due": {"task": "deployments.due", "schedule": 1.0, "options": {"expires": 1}},
     "sweep": {"task": "deployments.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "anchor": {"task": "common.anchor_audit", "schedule": 60.0, "options": {"expires": 60}},
+    "verify": {"task": "common.verify_audit", "schedule": 3600.0, "options": {"expires": 600}},
 }
 CELERY_TIMEZONE = "UTC"
 
