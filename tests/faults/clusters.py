@@ -134,7 +134,7 @@ def admin(kubeconfig: Path) -> tuple[httpx.Client, str, str]:
     cluster = next(c["cluster"] for c in loaded["clusters"] if c["name"] == context["cluster"])
     user = next(u["user"] for u in loaded["users"] if u["name"] == context["user"])
     headers = {"Authorization": f"Bearer {user['token']}"}
-    client = httpx.Client(base_url=cluster["server"], headers=headers, verify=False, timeout=20)
+    client = httpx.Client(base_url=cluster["server"], headers=headers, verify=False, timeout=20, trust_env=False)
     return client, cluster["server"], cluster.get("certificate-authority-data", "")
 
 

@@ -37,6 +37,7 @@ def violations(ledger: Iterable[Row], told: Told) -> list[str]:
     marked = [entry for entry in effects if entry.get("mark")]
     return [
         *_twice(marked),
+        *_taken_away(effects, told),
         *_unannounced(marked, told),
         *_untold(marked, told),
         *_claimed(effects, told),
@@ -54,6 +55,19 @@ def _twice(marked: Sequence[Row]) -> Iterator[str]:
     for mark, count in Counter(entry["mark"] for entry in marked).items():
         if count > 1:
             yield f"J1: step {mark} had its effect {count} times"
+
+
+def _taken_away(effects: Sequence[Row], told: Told) -> Iterator[str]:
+    """J1 and J2 for what carries no mark: an object is deleted or evicted as often as steps meant to, and no more."""
+    intents = [(_op(told, step), _json(step["intent"]) or {}) for step in told.steps]
+    meant = Counter(intent.get("uid") for op, intent in intents if op in ("delete", "evict"))
+    gone = [entry for entry in effects if entry["verb"] == "delete" or entry.get("subresource") == "eviction"]
+    names = {entry["uid"]: entry["name"] for entry in gone}
+    for uid, count in Counter(entry["uid"] for entry in gone).items():
+        if not meant[uid]:
+            yield f"J2: nobody knows who took {names[uid]} ({uid}) away"
+        elif count > meant[uid]:
+            yield f"J1: {names[uid]} ({uid}) was taken away {count} times, by {meant[uid]} steps"
 
 
 def _unannounced(marked: Sequence[Row], told: Told) -> Iterator[str]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from typing import Any
 from tests.faults.clusters import Cluster, LabCluster, RealCluster
 from tests.faults.distrust import DISTRUST
 from tests.faults.harness import Stage, wait_for
-from tests.faults.judge import violations
+from tests.faults.identities import WRITER
+from tests.faults.judge import Told, violations
 from tests.faults.trouble import TROUBLES, Trouble
 
 NAMESPACE = "platform-monitoring"
@@ -103,6 +104,10 @@ class Outcome:
     broken: list[str] = field(default_factory=list)
     #: the run never came to the point where it was to be killed
     missed: bool = False
+    #: how many writes of it the API server accepted
+    effects: int = 0
+    #: what each click got
+    runs: list[str] = field(default_factory=list)
 
 
 def one(
@@ -129,19 +134,28 @@ def one(
     seconds = time.monotonic() - began
     missed = stage.fault.exists()
     trouble.heal(stage)
+    ledger = stage.ledger(stage.since)
     if not broken:
-        broken = violations(stage.ledger(stage.since), stage.told(runs, {key: runs}))
+        broken = _judged(ledger, stage.told(runs, {key: runs}))
         if state not in trouble.ends:
             broken.append(f"ended as {state}: {stage.row(runs[0])['sentence']}")
-    return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken, missed)
+    return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken, missed, len(ledger), runs)
 
 
 def storm(
-    stage: Stage, runs: int, seed: int, tell: Callable[[Outcome], None], troubles: Sequence[Trouble] = ALL
+    stage: Stage,
+    runs: int,
+    seed: int,
+    tell: Callable[[Outcome], None],
+    troubles: Sequence[Trouble] = ALL,
+    minutes: float = 24 * 60,
 ) -> list[Outcome]:
-    """So many runs; every trouble comes about equally often. Stops at the first broken promise."""
+    """So many runs, or as many as there is time for; every trouble comes about equally often. Stops at the first broken
+    promise."""
+    ends = time.monotonic() + minutes * 60
     dice = random.Random(seed)
     done: list[Outcome] = []
+    began = stage.last_seq()
     order: list[Trouble] = []
     for number in range(1, runs + 1):
         if not order:
@@ -150,8 +164,23 @@ def storm(
         done.append(outcome)
         tell(outcome)
         if outcome.broken:
+            return done
+        if time.monotonic() > ends:
             break
+    done[-1].broken = [f"over all runs: {broken}" for broken in _altogether(stage, began, done)]
     return done
+
+
+def _altogether(stage: Stage, began: int, done: Sequence[Outcome]) -> list[str]:
+    """All runs once more, against the whole ledger: what came after its run had ended is in no run's own part."""
+    clicks = {f"storm-{outcome.number}": outcome.runs for outcome in done}
+    told = stage.told(sorted({run for runs in clicks.values() for run in runs}), clicks)
+    return _judged(stage.ledger(began), told)
+
+
+def _judged(ledger: Sequence[Mapping[str, Any]], told: Told) -> list[str]:
+    strangers = [f"P9: {e['verb']} {e['name']} by {e['user']}" for e in ledger if e["user"] != WRITER]
+    return [*violations(ledger, told), *strangers]
 
 
 def table(done: Sequence[Outcome], seed: int) -> str:
@@ -169,7 +198,10 @@ def table(done: Sequence[Outcome], seed: int) -> str:
         )
     broken = sum(bool(o.broken) for o in done)
     lines.append("")
-    lines.append(f"{len(done)} runs, seed {seed}: {broken} with a broken promise.")
+    effects = sum(o.effects for o in done)
+    lines.append(
+        f"{len(done)} runs, seed {seed}: {broken} with a broken promise; the server accepted {effects} writes."
+    )
     return "\n".join(lines)
 
 
@@ -185,6 +217,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=24 * 60, help="no further run after so long")
     parser.add_argument("--only", default="", help="only troubles whose name begins so, e.g. E01")
     parser.add_argument("--against", type=Path, help="an admin's kubeconfig of a real API server (control_plane)")
     parser.add_argument("--audit", type=Path, help="the file its audit log goes to")
@@ -205,7 +238,7 @@ def main() -> int:
         try:
             stage.start()
             chosen = [trouble for trouble in ALL if trouble.name.startswith(options.only)]
-            done = storm(stage, options.runs, options.seed, tell, chosen)
+            done = storm(stage, options.runs, options.seed, tell, chosen, options.minutes)
         finally:
             stage.stop()
     sys.stdout.write(f"\n{table(done, options.seed)}\n")
