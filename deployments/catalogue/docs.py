@@ -63,7 +63,7 @@ def _section(action: Action) -> Iterable[str]:
 
 def _row(field: registry.Field) -> str:
     kind = " or ".join(f"`{choice}`" for choice in field.choices) or {"flag": "yes or no"}.get(field.kind, field.kind)
-    default = "needed" if field.required else f"`{field.shown}`" if field.shown else "found in the cluster"
+    default = "needed" if field.required else f"`{field.shown}`" if field.shown else field.if_empty or "none"
     about = field.about.replace("|", "\\|").replace("\n", " ")
     return f"| `{field.name}` | {kind} | {default} | {about} |"
 

@@ -36,6 +36,11 @@ class Field:
             return ", ".join(map(str, self.default))
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
+    @property
+    def if_empty(self) -> str:
+        """What an empty field means, as its description ends: ``…; empty: found in the cluster``; else nothing."""
+        return self.about.rpartition("; empty: ")[2] if "; empty: " in self.about else ""
+
 
 def get(slug: str) -> Action:
     """The action of a slug. :raises LookupError: one sentence with what there is."""

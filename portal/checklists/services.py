@@ -134,7 +134,9 @@ def item_of_context(context: str) -> Item | None:
     kind, _, pk = context.partition(":")
     if kind != "item" or not pk.isdecimal():
         return None
-    return Item.objects.filter(pk=int(pk), retired=False).first()
+    if len(pk) > 17:
+        return None
+    return Item.objects.select_related("phase").filter(pk=int(pk), retired=False).first()
 
 
 def _require(user: User, permission: str, what: str) -> None:

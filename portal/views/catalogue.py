@@ -14,7 +14,9 @@ from deployments.models import Run
 from deployments.selectors import TIERS
 from portal.accounts.access import READ, lowest, may, requires, role
 from portal.accounts.roles import Role
+from portal.checklists.services import item_of_context
 from portal.views.common import new_key
+from portal.views.remedies import CONTEXT
 
 _PLAN = "deployments.make_plan"
 _RECENT = 8
@@ -63,15 +65,22 @@ def action(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404(str(error)) from None
     if found.internal:
         raise Http404(f"{found.title} is made by the portal itself.")
-    given = {name: request.GET[name][:_LONGEST] for name in request.GET}
-    return render(request, "pages/action.html", action_context(found, role(request), given))
+    given = {name: request.GET[name][:_LONGEST] for name in request.GET if name != CONTEXT}
+    context = request.GET.get(CONTEXT, "")
+    return render(request, "pages/action.html", action_context(found, role(request), given, context=context))
 
 
-def action_context(found: Action, who: Role | None, given: dict[str, str], refusal: str = "") -> dict[str, Any]:
-    """The page of an action; ``given`` fills its form in, ``refusal`` says why the last try was none."""
+def action_context(
+    found: Action, who: Role | None, given: dict[str, str], refusal: str = "", context: str = ""
+) -> dict[str, Any]:
+    """The page of an action; ``given`` fills its form in, ``refusal`` says why the last try was none, ``context`` names
+    the item that somebody came from."""
+    item = item_of_context(context)
     fields = [(field, given.get(field.name, field.shown)) for field in registry.fields(found)]
     return {
         "action": found,
+        "item": item,
+        "plan_context": f"item:{item.pk}" if item is not None else "",
         "rules": [
             f"{' '.join(rule.verbs)} {rule.resource}{f'.{rule.group}' if rule.group else ''}" for rule in found.rules
         ],

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from common.clock import now
 from deployments import gates, services
-from deployments.catalogue import registry
+from deployments.catalogue import registry, undoing
 from deployments.engine.document import load
 from deployments.errors import Refusal, TargetBusy, Unconfirmed
 from deployments.models import Lock, LogLine, Plan, PlanRequest, Run
@@ -42,11 +42,6 @@ def phase_url(card: Any) -> str:
     return reverse("phase", args=(card.number, card.key))
 
 
-def item_link(item: Item | None) -> Item | None:
-    """An item with its phase, for the breadcrumb."""
-    return Item.objects.select_related("phase").get(pk=item.pk) if item is not None else None
-
-
 # -- asking for a plan ---------------------------------------------------------------------------------------------
 
 
@@ -68,11 +63,13 @@ def plan_action(request: HttpRequest, slug: str) -> HttpResponse:
         found = registry.get(slug)
     except LookupError as error:
         raise Http404(str(error)) from None
+    item = item_of_context(request.POST.get("context", "")[:80])
+    context = f"item:{item.pk}" if item is not None else ""
     try:
         params = {name: value for name, value in given.items() if value}
-        wish = services.request_plan(member(request), slug, params, "", key_of(request))
+        wish = services.request_plan(member(request), slug, params, context, key_of(request))
     except (Refusal, ValueError) as refusal:
-        shown_again = action_context(found, role(request), given, str(refusal))
+        shown_again = action_context(found, role(request), given, str(refusal), context)
         return render(request, "pages/action.html", shown_again, status=422)
     return see_other(reverse("plan-request", args=(wish.pk,)))
 
@@ -105,10 +102,21 @@ def wish_of(pk: str) -> dict[str, Any] | None:
             "word": words.get(RequestState(wish.state), "planning"),
             "sentence": wish.sentence or waiting,
             "at": wish.requested_at,
-            "back": reverse("item", args=(item.pk,)) if item else reverse("actions"),
+            "item": item,
+            **_ways_back(wish, item),
             "plan_url": f"{reverse('plan', args=(wish.plan_id,))}?request={wish.pk}" if wish.plan_id else "",
         }
     }
+
+
+def _ways_back(wish: PlanRequest, item: Item | None) -> dict[str, str]:
+    """Where somebody came from, and the form filled in as it was sent; an undo has its run instead."""
+    if wish.action == undoing.SLUG:
+        return {"back": reverse("run", args=(wish.params["run"],)), "back_text": f"Run {wish.params['number']}"}
+    form = remedies.form(wish.action, wish.params, item.pk if item else None)
+    if item is not None:
+        return {"back": reverse("item", args=(item.pk,)), "back_text": item.title, "form": form}
+    return {"back": reverse("actions"), "back_text": "Actions", "form": form}
 
 
 @requires("deployments.make_plan")
@@ -151,7 +159,6 @@ def _wish(found: Plan, pk: str) -> PlanRequest | None:
 def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "") -> dict[str, Any]:
     """What the page of a plan shows to a role."""
     view = plan_view(found)
-    item = item_of_context(context)
     locks = load(found.document).locks
     lock = Lock.objects.filter(target_key__in=locks).select_related("run").order_by("at").first()
     waits = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).select_related("plan", "requested_by")
@@ -162,7 +169,7 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         asks, refusal = "", str(unreadable)
     return {
         "plan": view,
-        "item": item_link(item),
+        "item": item_of_context(context),
         "plan_context": context,
         "refusal": refusal,
         "blocked_by_run": lock.run if lock else None,
@@ -271,7 +278,7 @@ def run_page(request: HttpRequest, found: Run, said: dict[str, Any], status: int
     """The page of a run, for the person who asks; ``said`` is what a refused decision adds."""
     moment = now()
     context = run_context(found, role(request), moment) | approvalview.panel(found, member(request), moment) | said
-    tied = Item.objects.select_related("phase").filter(run_items__run=found).first()
+    tied = Item.objects.select_related("phase").filter(run_items__run=found).first() or item_of_context(found.context)
     context |= {
         "log": whole_log(found),
         "item": tied,

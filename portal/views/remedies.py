@@ -20,6 +20,8 @@ from portal.checklists.models import Diagnosis, Item
 from portal.checklists.selectors.shapes import ItemPage
 from portal.checklists.words import ItemWord
 
+#: names the item in the address of an action's page; no parameter can be called so, the word is Python's own
+CONTEXT = "from"
 _LETTERS = "ABCDEFGHIJ"
 _LONGEST = 4000
 _CAN_BE_REPAIRED = {ItemWord.FAILING, ItemWord.DEGRADED}
@@ -94,19 +96,25 @@ def options(page: ItemPage, who: Role | None) -> list[Option]:
                 found.append(Option(slug, letter, title, None, "", best=False, allowed=False, needs=""))
             continue
         best = not any(option.best for option in found) and page.row.word in _CAN_BE_REPAIRED
-        form = _form(action, params)
+        form = _form(action, params, page.row.id)
         found.append(
             Option(slug, letter, action.title, action.tier, action.summary, best, allowed, needs, params, form)
         )
     return found[: len(_LETTERS)]
 
 
-def _form(action: Action, params: Mapping[str, str]) -> str:
-    """The action's own page, filled in as far as it is known, when something it needs is not."""
+def _form(action: Action, params: Mapping[str, str], item_id: int) -> str:
+    """The action's own page, filled in as far as it is known, when something it needs is not; it knows the item."""
     if all(each.name in params for each in fields(action) if each.required):
         return ""
-    query = f"?{urlencode(sorted(params.items()))}" if params else ""
-    return reverse("action", args=(action.slug,)) + query
+    return form(action.slug, params, item_id)
+
+
+def form(slug: str, params: Mapping[str, Any], item_id: int | None) -> str:
+    """The page of an action with these parameters filled in, reached from an item or from nowhere."""
+    given = sorted((name, ", ".join(map(str, v)) if isinstance(v, list | tuple) else v) for name, v in params.items())
+    query = urlencode([*given, *([(CONTEXT, f"item:{item_id}")] if item_id is not None else ())])
+    return f"{reverse('action', args=(slug,))}{f'?{query}' if query else ''}"
 
 
 def nodes(cluster: str) -> dict[str, Any]:

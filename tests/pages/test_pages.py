@@ -393,7 +393,7 @@ def test_a_remedy_of_the_diagnosis_comes_first_and_its_button_sends_what_is_know
 def test_a_remedy_that_needs_more_than_is_known_leads_to_its_form(client_for: ClientFor) -> None:
     item = _diagnosed(["set-helm-values"], {"set-helm-values": {"application": "monitoring"}})
     page = text(client_for(Role.OPERATOR), f"/items/{item.pk}/")
-    assert 'href="/actions/set-helm-values/?application=monitoring"' in page
+    assert f'href="/actions/set-helm-values/?application=monitoring&amp;from=item%3A{item.pk}"' in page
     assert 'value="set-helm-values' not in page
 
 

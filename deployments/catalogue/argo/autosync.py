@@ -58,7 +58,12 @@ class PauseParams(targets.ApplicationParams, frozen=True):
 class ResumeParams(targets.ApplicationParams, frozen=True):
     """Which Application, and the value that ``automated`` gets back (empty: as it was noted when it was paused)."""
 
-    automated: Annotated[str, msgspec.Meta(max_length=2000, description="Old value of automated, as JSON")] = ""
+    automated: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=2000, description="Old value of automated, as JSON; empty: as noted when it was paused"
+        ),
+    ] = ""
 
 
 def needs(snapshot: Snapshot, params: targets.ApplicationParams) -> Iterable[Need]:

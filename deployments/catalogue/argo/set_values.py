@@ -50,7 +50,7 @@ class ValuesParams(targets.VerifiedParams, frozen=True, kw_only=True):
         ),
     ]
     git_file: Annotated[
-        str, msgspec.Meta(max_length=300, description="File of its manifest in Git, for the patch (empty: guessed)")
+        str, msgspec.Meta(max_length=300, description="File of its manifest in Git, for the patch; empty: guessed")
     ] = ""
 
     def __post_init__(self) -> None:

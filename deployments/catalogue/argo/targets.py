@@ -23,7 +23,7 @@ class ApplicationParams(Params, frozen=True):
     """Which Application."""
 
     application: Annotated[str, msgspec.Meta(min_length=1, pattern=NAME, description="Application")]
-    namespace: Annotated[str, msgspec.Meta(pattern=NAME, description="Its namespace")] = ""
+    namespace: Annotated[str, msgspec.Meta(pattern=NAME, description="Its namespace; empty: found in the cluster")] = ""
 
 
 class VerifiedParams(ApplicationParams, frozen=True):

@@ -54,7 +54,9 @@ _UNDO_API = (
 class DatasourceParams(Params, frozen=True):
     """Where Grafana is, and how it is told."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
     way: Annotated[
         Literal["auto", "file", "api"],
         msgspec.Meta(description="A file that a sidecar collects, or Grafana's API; auto takes the file if it can"),

@@ -43,8 +43,15 @@ _UNDO = "Mark them as default again where they were: the ConfigMaps by an undo o
 class DefaultParams(Params, frozen=True):
     """Which Grafana, and which datasource stays the default."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
-    keep: Annotated[str, msgspec.Meta(max_length=190, description="Name of the datasource that stays the default")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
+    keep: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=190, description="Name of the datasource that stays the default; empty: found in the cluster"
+        ),
+    ] = ""
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long all checks must hold")] = 30
     verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 300
     rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the next start may take")] = 480

@@ -60,7 +60,9 @@ Way = Literal["auto", "configmap", "api"]
 class ImportParams(Params, frozen=True):
     """Where Grafana is, and how it is told."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
     mode: Annotated[Literal["import", "remove"], msgspec.Meta(description="Import, or remove by uid")] = "import"
     way: Annotated[
         Way, msgspec.Meta(description="A ConfigMap that Grafana collects, or its API; auto takes the first if it can")

@@ -39,7 +39,9 @@ _UNDO = "Nothing to undo: nothing is written."
 class UiParams(Params, frozen=True):
     """Which Prometheus."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Prometheus runs in")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Prometheus runs in; empty: found in the cluster")
+    ] = ""
 
 
 def needs(_snapshot: Snapshot, _params: UiParams) -> Iterable[Need]:

@@ -40,12 +40,19 @@ _UNDO_VALUES = (
 class RepairParams(Params, frozen=True):
     """Where Grafana's Application is. Left empty, everything is found in the cluster."""
 
-    application: Annotated[str, msgspec.Meta(pattern=_NAME, description="Argo CD Application that renders Grafana")] = (
-        ""
-    )
-    application_namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace of that Application")] = ""
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
-    release: Annotated[str, msgspec.Meta(pattern=_NAME, description="Helm release")] = ""
+    application: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_NAME, description="Argo CD Application that renders Grafana; empty: found in the cluster"
+        ),
+    ] = ""
+    application_namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace of that Application; empty: found in the cluster")
+    ] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
+    release: Annotated[str, msgspec.Meta(pattern=_NAME, description="Helm release; empty: found in the cluster")] = ""
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long all checks must hold")] = 30
     verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 300
     recipe: Annotated[
@@ -59,8 +66,8 @@ class RepairParams(Params, frozen=True):
         str,
         msgspec.Meta(
             pattern=r"^[a-z, -]{0,200}$",
-            description="Other values to change, as the diagnosis says if empty: existing-secret, no-chown, "
-            "no-persistence, recreate, single-default, startup, or none",
+            description="Other values to change: existing-secret, no-chown, no-persistence, recreate, single-default, "
+            "startup, or none; empty: as the diagnosis says",
         ),
     ] = ""
     startup_seconds: Annotated[

@@ -36,7 +36,9 @@ _UNDO = "Delete the Secret by its uid. A Grafana that already started with it ke
 class SecretParams(Params, frozen=True):
     """Where, and under which name."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
     name: Annotated[str, msgspec.Meta(pattern=_NAME, max_length=253, description="Secret")] = SECRET
     user: Annotated[
         str, msgspec.Meta(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Name of Grafana's administrator")

@@ -49,7 +49,9 @@ _UNDO = (
 class StandaloneParams(Params, frozen=True):
     """What is run, and where. Left empty, everything is found in the cluster."""
 
-    namespace: Annotated[str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in")] = ""
+    namespace: Annotated[
+        str, msgspec.Meta(pattern=_NAME, description="Namespace Grafana runs in; empty: found in the cluster")
+    ] = ""
     image: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/:@-]{2,255}$", description="Image of Grafana")] = (
         IMAGE
     )
@@ -64,7 +66,11 @@ class StandaloneParams(Params, frozen=True):
         Literal["LoadBalancer", "ClusterIP"], msgspec.Meta(description="Type of a Service of its own")
     ] = "LoadBalancer"
     address: Annotated[
-        str, msgspec.Meta(pattern=_ADDRESS, description="Load balancer address of a Service of its own")
+        str,
+        msgspec.Meta(
+            pattern=_ADDRESS,
+            description="Load balancer address of a Service of its own; empty: as the load balancer chooses",
+        ),
     ] = ""
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long all checks must hold")] = 30
     verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 300

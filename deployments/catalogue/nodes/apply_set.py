@@ -57,7 +57,10 @@ class ApplySetParams(Params, frozen=True):
         ),
     ]
     namespace: Annotated[
-        str, msgspec.Meta(pattern=_NAMESPACE, description="Namespace of the objects that name none")
+        str,
+        msgspec.Meta(
+            pattern=_NAMESPACE, description="Namespace of the objects that name none; empty: every object names its own"
+        ),
     ] = ""
     rollout_seconds: Annotated[
         int, msgspec.Meta(ge=5, le=7200, description="How long each rollout may take (seconds)")

@@ -56,7 +56,7 @@ Name = Annotated[str, msgspec.Meta(pattern=NAME, description="Name of the object
 Namespace = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$", description="Namespace; empty for nodes and the like"
+        pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$", description="Namespace; empty: none, as for nodes"
     ),
 ]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=317, description="Key of the label")]

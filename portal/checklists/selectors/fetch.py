@@ -129,7 +129,7 @@ def _checks(cluster: str) -> QuerySet[Check, Any]:
 
 _RUN_COLUMNS = (
     *("id", "number", "state", "sentence", "current_step", "requested_at", "started_at", "plan_id", "plan__title"),
-    *("requested_by__username", "run_items__item_id", "total", "done"),
+    *("requested_by__username", "run_items__item_id", "context", "total", "done"),
 )
 
 
@@ -163,7 +163,14 @@ def items(project: Project, found: Facts) -> list[ItemRecord]:
 def runs(project: Project, found: Facts) -> list[dict[str, Any]]:
     """Unfinished runs, newest first, once per item they were started for."""
     rows = _runs(project.cluster).values(found.runs) if found.runs else []
-    return [dict(zip(_RUN_COLUMNS, row, strict=True)) for row in rows]
+    return [_run(dict(zip(_RUN_COLUMNS, row, strict=True))) for row in rows]
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    """With its item under ``item``: the one it is tied to, else the one of its context (what follows by itself)."""
+    kind, _, pk = row["context"].partition(":")
+    own = int(pk) if kind == "item" and pk.isdecimal() else None
+    return row | {"item": row["run_items__item_id"] or own}
 
 
 @dataclass(slots=True)

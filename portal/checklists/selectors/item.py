@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from typing import Any
 
+from django.db.models import Q
+
+from deployments.models import Run
 from portal.checklists.models import Item, ItemSpan, Project, Report, RunItem
 from portal.checklists.selectors.load import State, load, named
 from portal.checklists.selectors.phase import card, current
@@ -82,9 +85,10 @@ def _history(item: Item) -> tuple[HistoryBar, ...]:
 
 
 def _attempts(item: Item) -> tuple[Attempt, ...]:
-    """Runs that were started for the item, newest first, then what the newest report says was tried before."""
-    columns = ("run__id", "run__number", "run__state", "run__sentence", "run__requested_at", "run__plan__title")
-    rows = RunItem.objects.filter(item=item).order_by("-run__requested_at").values_list(*columns)[:20]
+    """Runs that were started for the item or followed such a one by themselves, newest first, then what the newest report says was tried before."""
+    columns = ("id", "number", "state", "sentence", "requested_at", "plan__title")
+    tied = Q(pk__in=RunItem.objects.filter(item=item).values("run")) | Q(context=f"item:{item.pk}")
+    rows = Run.objects.filter(tied).order_by("-requested_at").values_list(*columns)[:20]
     return (*(_attempt(row) for row in rows), *_reported(item))
 
 

@@ -107,8 +107,8 @@ def _derive(
     state = State(project, now, fetch.phases(project, facts), items, readings, found.sources, checks, asked=set(asked))
     runs = fetch.runs(project, facts) if shown else []
     by_id = {item.pk: item for item in items}
-    state.runs = [_run_row(run, by_id.get(run["run_items__item_id"])) for run in runs]
-    tied = {run["run_items__item_id"]: run for run in reversed(runs)}
+    state.runs = [_run_row(run, by_id.get(run["item"])) for run in runs]
+    tied = {run["item"]: run for run in reversed(runs)}
     own = [_facts(item, checks[item.pk], tied.get(item.pk), state.asked, now, memo) for item in items]
     state.derived = derive(own, [_phase_facts(phase) for phase in state.phases], memo)
     phase_keys = {phase.pk: phase.key for phase in state.phases}
