@@ -317,6 +317,22 @@ class WriteStop(models.Model):
         return f"{self.cluster} since {self.at:%F %T}"
 
 
+class Telling(models.Model):
+    """How far the audit trail was told outside (:mod:`deployments.engine.telling`); one row per cluster."""
+
+    cluster = models.CharField(max_length=63, primary_key=True)
+    #: rows of the trail up to this one were sent, given up, or are nobody's business
+    seq = models.PositiveBigIntegerField()
+    #: of the message that is next: how often it was tried, and when it may be tried again
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=300, blank=True)
+    told_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.cluster} up to {self.seq}"
+
+
 class Lock(models.Model):
     """One active run per target: every object a Plan writes and its owning Application, all or none."""
 

@@ -62,11 +62,11 @@ def require_password(user: User, password: str) -> None:
         raise Unconfirmed("The password does not match; the glass is whole.")
 
 
-def opened(run: Run, user: User, reason: str, at: datetime) -> Review:
+def opened(run: Run, user: User, reason: str, at: datetime, *, via: str = "page") -> Review:
     """Break the glass for a run, in the caller's transaction. :raises IntegrityError: a review is open already."""
     review = Review.objects.create(run=run, cluster=run.cluster, opened_by=user, opened_at=at, reason=reason)
     unclaimed.say(run, f"{user.get_username()} broke the glass: {reason}", level="error", at=at)
-    detail = {"plan": run.plan_id, "number": run.number, "reason": reason, "tier": run.plan.tier}
+    detail = {"plan": run.plan_id, "number": run.number, "reason": reason, "tier": run.plan.tier, "via": via}
     audit(actor=user.get_username(), verb="glass.break", object=f"run:{run.pk}", **detail)
     return review
 

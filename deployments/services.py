@@ -10,7 +10,7 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 __all__ = ["allow_writes", "break_glass", "cancel_run", "request_plan", "start_run", "stop_writes"]
+
+
+class Glass(NamedTuple):
+    """Broken glass: why, and by which way (a page, a command)."""
+
+    reason: str
+    via: str
+
 
 #: of so many runs that start in one moment the last takes its number after this many tries
 _TRIES = 80
@@ -107,7 +115,15 @@ def start_run(
 
 
 def break_glass(
-    user: User, plan_hash: str, idempotency_key: str, context: str = "", *, confirm: str, reason: str, password: str
+    user: User,
+    plan_hash: str,
+    idempotency_key: str,
+    context: str = "",
+    *,
+    confirm: str,
+    reason: str,
+    password: str,
+    via: str = "page",
 ) -> Run:
     """Run a plan now without its second person, through a freeze too. Opens a review that stays red until another
     person has read diff and log. A run of this plan that waits, for approval or in a freeze, is taken as it is.
@@ -129,7 +145,8 @@ def break_glass(
     reviews.require_password(user, password)
     if not approvals.needed(plan) and gates.freeze_of(plan.cluster, plan.tier, now()) is None:
         raise Unfit("Nobody needs to approve this plan and nothing is frozen: run it.")
-    return _taken_over(user, plan, reason) or _start(user, plan, key, context, confirm, glass=reason)
+    glass = Glass(reason, via)
+    return _taken_over(user, plan, glass) or _start(user, plan, key, context, confirm, glass=glass)
 
 
 def cancel_run(user: User, run: Run) -> Run:
@@ -200,7 +217,7 @@ def _start(
     context: str,
     confirm: str,
     *,
-    glass: str = "",
+    glass: Glass | None = None,
     covered_by: Run | None = None,
 ) -> Run:
     _require(user, f"deployments.run_tier{plan.tier}", f"run tier {plan.tier} plans")
@@ -239,7 +256,7 @@ def _not_denied(user: User, plan: Plan) -> None:
         )
 
 
-def _taken_over(user: User, plan: Plan, reason: str) -> Run | None:
+def _taken_over(user: User, plan: Plan, glass: Glass) -> Run | None:
     """Break the glass for the run of this plan that waits for approval or in a freeze; None when none does.
 
     :raises Unfit: a review is open, or it no longer waits. :raises TargetBusy: another run holds a target.
@@ -257,7 +274,7 @@ def _taken_over(user: User, plan: Plan, reason: str) -> Run | None:
         reviews.require_none_open(plan.cluster)
         try:
             with transaction.atomic():
-                reviews.opened(run, user, reason, moment)
+                reviews.opened(run, user, glass.reason, moment, via=glass.via)
         except IntegrityError:
             reviews.require_none_open(plan.cluster)
         if run.state == RunState.QUEUED.value and run.lease_until is None:
@@ -274,7 +291,7 @@ def _taken_over(user: User, plan: Plan, reason: str) -> Run | None:
         return run
 
 
-def _insert(user: User, plan: Plan, key: str, context: str, glass: str, covered_by: Run | None) -> Run:
+def _insert(user: User, plan: Plan, key: str, context: str, glass: Glass | None, covered_by: Run | None) -> Run:
     """Run, steps, locks, first line and audit row: all or nothing. A run that waits for approval holds no lock.
 
     :raises IntegrityError: somebody was faster. :raises TooOften: no room.
@@ -308,7 +325,7 @@ def _insert(user: User, plan: Plan, key: str, context: str, glass: str, covered_
     unclaimed.say(run, f"Accepted: plan {plan.pk[:8]}, asked for by {name}; waiting for {what}", at=moment)
     audit(actor=name, verb="run.ask" if waits else "run.start", object=f"run:{run.pk}", number=number, plan=plan.pk)
     if glass:
-        reviews.opened(run, user, glass, moment)
+        reviews.opened(run, user, glass.reason, moment, via=glass.via)
         publish("holds")
     if waits:
         run.sentence = approvals.standing(run, moment).sentence

@@ -59,12 +59,13 @@ class StepState(StrEnum):
 
 
 class FollowState(StrEnum):
-    """What follows a run by itself. *failed*: it was not started, and why is said."""
+    """What follows a run by itself. *failed*: it was not started, and why is said; *settled*: it was done otherwise."""
 
     WAITING = "waiting"
     PLANNING = "planning"
     STARTED = "started"
     FAILED = "failed"
+    SETTLED = "settled"
 
 
 class RequestState(StrEnum):

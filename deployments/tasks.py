@@ -44,6 +44,14 @@ def due() -> None:
     sweep.due()
 
 
+@shared_task(name="deployments.tell", ignore_result=True)
+def tell() -> None:
+    """Every five seconds: tell people outside what happened."""
+    from deployments.engine import telling
+
+    telling.tell()
+
+
 @shared_task(name="deployments.sweep", ignore_result=True)
 def sweep() -> None:
     """Every five seconds: wake everything that is due, also what no message told anybody about."""

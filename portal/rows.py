@@ -177,6 +177,7 @@ class Batch:
         row = page.row
         return {
             f"item-head-{row.id}": _html("item_head", row=row, **head_context(row)),
+            f"item-follow-{row.id}": _html("item_unfollowed", page=page),
             f"item-checks-{row.id}": _html("checks", page=page),
             f"item-facts-{row.id}": _html("item_facts", page=page),
             f"item-history-{row.id}": _html("history", page=page, newest_first=merged(page.history)),
@@ -309,6 +310,7 @@ class Batch:
         context = deploy.run_context(found, self.role, self.at)
         return {
             f"run-head-{found.pk}": _html("run_head", **context),
+            f"run-follow-{found.pk}": _html("run_unfollowed", **context),
             f"run-evidence-{found.pk}": _html("run_evidence", **context),
             f"run-steps-{found.pk}": _html("run_steps", **context),
             f"run-actions-{found.pk}": _html("run_actions", **context),

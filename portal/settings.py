@@ -64,6 +64,9 @@ PORTAL_GRAFANA_URL = os.environ.get("PORTAL_GRAFANA_URL", "")
 PORTAL_GRAFANA_TOKEN_FILE = os.environ.get("PORTAL_GRAFANA_TOKEN_FILE", "")
 #: a file outside the database's reach that each minute gets a line with the end of the audit chain (common.anchors)
 PORTAL_AUDIT_ANCHOR = os.environ.get("PORTAL_AUDIT_ANCHOR", "")
+#: a file with the address of an incoming webhook (Slack and its like) that is told of broken glass, the stop switch and
+#: unknown outcomes; the address is a secret
+PORTAL_NOTIFY_URL_FILE = os.environ.get("PORTAL_NOTIFY_URL_FILE", "")
 #: 1 when the cluster is the embedded lab: the UI says DEMO on every page
 PORTAL_LAB = flag("PORTAL_LAB")
 PORTAL_PROJECTS_DIR = Path(os.environ.get("PORTAL_PROJECTS_DIR", BASE_DIR / "projects"))
@@ -199,11 +202,13 @@ CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_TASK_ROUTES = {
     "deployments.due": {"queue": "system"},
     "deployments.sweep": {"queue": "system"},
+    "deployments.tell": {"queue": "system"},
     "common.anchor_audit": {"queue": "system"},
 }
 CELERY_BEAT_SCHEDULE = {
     "due": {"task": "deployments.due", "schedule": 1.0, "options": {"expires": 1}},
     "sweep": {"task": "deployments.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "tell": {"task": "deployments.tell", "schedule": 5.0, "options": {"expires": 5}},
     "anchor": {"task": "common.anchor_audit", "schedule": 60.0, "options": {"expires": 60}},
     "verify": {"task": "common.verify_audit", "schedule": 3600.0, "options": {"expires": 600}},
 }

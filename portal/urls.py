@@ -53,6 +53,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/<str:pk>/log.txt", deploy.log_text, name="run-log"),
     path("runs/<str:pk>/lines/", deploy.log_lines, name="run-lines"),
     path("runs/<str:pk>/undo/", undoing.undo, name="run-undo"),
+    path("runs/<str:pk>/settle/", undoing.settle, name="run-settle"),
     path("runs/<str:pk>/cancel/", deploy.cancel, name="run-cancel"),
     path("runs/<str:pk>/approve/", approving.approve, name="run-approve"),
     path("runs/<str:pk>/deny/", approving.deny, name="run-deny"),

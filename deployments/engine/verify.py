@@ -12,6 +12,7 @@ from typing import Any
 
 from common.clock import now
 from common.redaction import redact
+from deployments import unfollowed
 from deployments.catalogue.action import CheckSpec
 from deployments.engine import following
 from deployments.engine.cluster import Cluster
@@ -109,6 +110,7 @@ def _succeed(turn: Turn, receipts: list[Receipt], since: datetime | None) -> Pau
         entry.move(RunState.SUCCEEDED, said)
         following.after_success(entry, turn.document)
         following.mark_undone(entry.run)
+        unfollowed.repaired_by(entry.run)
     return END
 
 

@@ -83,6 +83,21 @@ def run_of(name: str) -> Any:
     return found
 
 
+def plan_of(name: str) -> tuple[str, str]:
+    """Hash and context of the plan that a hash, its first eight digits or a run name. :raises CommandError: not one."""
+    from deployments.models import Plan, PlanRequest
+
+    if len(name) >= 8 and len(name) != 26 and not (name.isdecimal() and len(name) < 8):
+        found = list(Plan.objects.filter(hash__startswith=name).values_list("pk", flat=True)[:2])
+        if len(found) > 1:
+            raise refuse(f"Several plans begin with {name}; give more digits.")
+        if found:
+            wish = PlanRequest.objects.filter(plan=found[0]).order_by("-requested_at").first()
+            return found[0], wish.context if wish is not None else ""
+    run = run_of(name)
+    return run.plan_id, run.context
+
+
 class DecideCommand(SentenceCommand):
     """``approve`` and ``deny``."""
 

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from common.clock import now
-from deployments import gates, services
+from deployments import gates, services, unfollowed
 from deployments.catalogue import registry, undoing
 from deployments.engine.document import load
 from deployments.errors import Refusal, TargetBusy, Unconfirmed
@@ -242,7 +242,24 @@ def run_context(run: Run, who: Role | None, at: datetime) -> dict[str, Any]:
         "may_undo": may(who, "deployments.make_plan"),
         "cancel_role": lowest("deployments.cancel_run"),
         "undo_role": lowest("deployments.make_plan"),
+        "unfollowed": _unfollowed(run),
+        "may_settle": may(who, unfollowed.SETTLE),
     }
+
+
+def _unfollowed(run: Run) -> list[dict[str, Any]]:
+    """What was to follow by itself and did not, each with the form that does it by hand (an undo has its button)."""
+    found = run.follow_ups.filter(unfollowed.broken()).select_related("started")
+    item = item_of_context(run.context)
+    return [
+        {
+            "row": row,
+            "form": remedies.form(row.action, row.params, item.pk if item else None)
+            if row.action != undoing.SLUG
+            else "",
+        }
+        for row in found
+    ]
 
 
 def _log(run: Run, lines: list[LogLine]) -> Log:

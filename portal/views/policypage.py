@@ -16,7 +16,7 @@ from common.clock import now
 from deployments import policies, policy, stops
 from deployments.catalogue import registry
 from deployments.errors import Refusal
-from deployments.models import ClusterPolicy
+from deployments.models import ClusterPolicy, Telling
 from deployments.policy import Limit, Policy
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
 from portal.views import holding
@@ -40,6 +40,8 @@ def _page(request: HttpRequest, refusal: str = "", reason: str = "", status: int
         "stop_role": lowest(stops.STOP),
         "sources": ClusterPolicy.objects.filter(cluster=cluster),
         "topics": ["freezes"],
+        "notifies": bool(settings.PORTAL_NOTIFY_URL_FILE),
+        "telling": Telling.objects.filter(cluster=cluster).first(),
         **holding.read().shown(moment),
     }
     try:

@@ -1,14 +1,15 @@
-"""The click that asks for the plan that undoes a run. The plan is read, and run, like any other."""
+"""Undo: the click that asks for its plan, read and run like any other; and what did not follow by itself, settled."""
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
+from deployments import unfollowed
 from deployments.errors import Refusal
-from deployments.models import Run
+from deployments.models import FollowUp, Run
 from deployments.undo import request_undo
 from portal.accounts.access import WRITE, member, requires
 from portal.views.common import key_of, see_other
@@ -24,3 +25,17 @@ def undo(request: HttpRequest, pk: str) -> HttpResponse:
         messages.error(request, str(refusal), extra_tags="degraded")
         return see_other(reverse("run", args=(pk,)))
     return see_other(reverse("plan-request", args=(wish.pk,)))
+
+
+@requires("deployments.cancel_run", WRITE)
+def settle(request: HttpRequest, pk: str) -> HttpResponse:
+    """What was to follow a run by itself was done by hand, says a person."""
+    number = request.POST.get("follow", "")
+    if not number.isdecimal() or len(number) > 17:
+        raise Http404("There is nothing of that number to settle.")
+    get_object_or_404(FollowUp, pk=int(number), run=pk)
+    try:
+        unfollowed.settle(member(request), int(number), request.POST.get("reason", "")[:2000])
+    except Refusal as refusal:
+        messages.error(request, str(refusal), extra_tags="failing")
+    return see_other(reverse("run", args=(pk,)))

@@ -121,3 +121,35 @@ def test_a_review_is_closed_by_command(people: tuple[User, User], plan: Plan, cl
     code, said = call(*args, "--read-log", "--as", "ben")
     assert code == 0 and said["finding"] == "as described"
     assert call("approvals")[1]["review"] is None
+
+
+def test_the_glass_is_broken_by_command_with_the_password(
+    plan: Plan, people: tuple[User, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = of_tier(plan, 3)
+    said = ("break_glass", big.pk[:8], "--as", "ada", "--reason", "Grafana is down, the exam begins", "--confirm", NAME)
+    monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n"))
+    code, answer = call(*said, "--password-stdin")
+    assert (code, answer["done"]) == (1, False) and "does not match" in answer["sentence"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
+    code, answer = call(*said, "--password-stdin")
+    assert code == 0 and answer["state"] == "queued" and "waits for a review" in answer["sentence"]
+    row = AuditEvent.objects.get(verb="glass.break")
+    assert row.actor == "ada" and row.detail["via"].startswith("command of ")
+
+
+def test_a_run_that_waits_is_named_for_broken_glass_too(asked: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
+    reason = "Grafana is down, the exam begins"
+    code, answer = call(
+        "break_glass", str(asked.number), "--as", "ada", "--reason", reason, "--confirm", NAME, "--password-stdin"
+    )
+    assert code == 0 and answer["run"] == asked.pk
+    asked.refresh_from_db()
+    assert asked.state == RunState.QUEUED
+
+
+def test_without_a_terminal_the_password_comes_from_standard_input(asked: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
+    with pytest.raises(CommandError, match="--password-stdin"):
+        call("break_glass", asked.pk, "--as", "ada", "--reason", "Grafana is down, the exam begins")

@@ -94,7 +94,7 @@ def make_run(plan: Plan, *, state: RunState = RunState.VERIFYING, lines: int = 5
     }
     latest = before | {"word": "verified", "observed": "database: ok", "since": now().isoformat()}
     run = Run.objects.create(
-        number=42,
+        number=Run.objects.count() + 42,
         plan=plan,
         cluster="is-platform",
         action=plan.action,
@@ -103,7 +103,7 @@ def make_run(plan: Plan, *, state: RunState = RunState.VERIFYING, lines: int = 5
         requested_by=User.objects.get(username="operator"),
         requested_at=at,
         started_at=at,
-        idempotency_key="k" * 64,
+        idempotency_key=f"{plan.pk[:32]}{'k' * 32}",
         current_step=2,
         before=[before],
         now=[latest],

@@ -128,7 +128,7 @@ def _number(number: int) -> str:
 
 
 def needs_you(state: State) -> tuple[NeedsYou, ...]:
-    """Approvals first, oldest first; then items where only a person's word is missing."""
+    """What did not follow a run by itself; approvals, oldest first; items where only a person's word is missing."""
     approvals = [
         NeedsYou(
             kind="approval",
@@ -144,7 +144,7 @@ def needs_you(state: State) -> tuple[NeedsYou, ...]:
         for run in reversed(state.runs)
         if run.state == RunState.WAITING_FOR_APPROVAL
     ]
-    return (*approvals, *_attestations(state))
+    return (*state.unfollowed, *approvals, *_attestations(state))
 
 
 def _attestations(state: State) -> list[NeedsYou]:

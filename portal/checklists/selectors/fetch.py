@@ -8,13 +8,15 @@ from last time.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import Count, F, FilteredRelation, OuterRef, Q, QuerySet, Subquery
 
-from deployments.models import Run
+from deployments import unfollowed
+from deployments.models import FollowUp, Run
 from deployments.states import ACTIVE, StepState
 from monitoring.models import Check, CheckRequest, Evidence, Source
 from monitoring.selectors import STALE, Reading, compose
@@ -129,16 +131,36 @@ def _checks(cluster: str) -> QuerySet[Check, Any]:
 
 _RUN_COLUMNS = (
     *("id", "number", "state", "sentence", "current_step", "requested_at", "started_at", "plan_id", "plan__title"),
-    *("requested_by__username", "run_items__item_id", "context", "total", "done"),
+    *("requested_by__username", "run_items__item_id", "context", "total", "done", "follow"),
 )
 
 
 @prepared
 def _runs(cluster: str) -> QuerySet[Run, Any]:
-    rows = Run.objects.filter(cluster=cluster, state__in=[state.value for state in ACTIVE])
+    """Unfinished runs, and those of which something was to follow and did not (``follow``)."""
+    broken = FollowUp.objects.filter(unfollowed.broken())
+    wanted = Q(state__in=[state.value for state in ACTIVE]) | Q(pk__in=broken.values("run"))
+    rows = Run.objects.filter(wanted, cluster=cluster)
     total = Count("steps", distinct=True)
     done = Count("steps", filter=Q(steps__state__in=[StepState.DONE, StepState.SKIPPED]), distinct=True)
-    return rows.annotate(total=total, done=done).order_by("-requested_at").values_list(*_RUN_COLUMNS)
+    follow = Subquery(broken.filter(run=OuterRef("pk")).order_by("due_at").values("pk")[:1])
+    return rows.annotate(total=total, done=done, follow=follow).order_by("-requested_at").values_list(*_RUN_COLUMNS)
+
+
+_FOLLOW_COLUMNS = (
+    *("pk", "sentence", "due_at", "run_id", "run__number", "run__plan__title", "run__context"),
+    *("started__number", "started__state", "started__sentence"),
+)
+
+
+def follows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was to follow these runs and did not, the oldest first; with its item under ``item``. No query for none."""
+    broken = [run["follow"] for run in runs if run["follow"] is not None]
+    rows = (
+        FollowUp.objects.filter(pk__in=broken).order_by("due_at", "pk").values_list(*_FOLLOW_COLUMNS) if broken else ()
+    )
+    named = [dict(zip(_FOLLOW_COLUMNS, row, strict=True)) for row in rows]
+    return [row | {"item": _item_of(row["run__context"])} for row in named]
 
 
 def phases(project: Project, found: Facts) -> list[Phase]:
@@ -161,16 +183,19 @@ def items(project: Project, found: Facts) -> list[ItemRecord]:
 
 
 def runs(project: Project, found: Facts) -> list[dict[str, Any]]:
-    """Unfinished runs, newest first, once per item they were started for."""
+    """Unfinished runs and those with a ``follow`` that failed, newest first, once per item they were started for."""
     rows = _runs(project.cluster).values(found.runs) if found.runs else []
     return [_run(dict(zip(_RUN_COLUMNS, row, strict=True))) for row in rows]
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
     """With its item under ``item``: the one it is tied to, else the one of its context (what follows by itself)."""
-    kind, _, pk = row["context"].partition(":")
-    own = int(pk) if kind == "item" and pk.isdecimal() else None
-    return row | {"item": row["run_items__item_id"] or own}
+    return row | {"item": row["run_items__item_id"] or _item_of(row["context"])}
+
+
+def _item_of(context: str) -> int | None:
+    kind, _, pk = context.partition(":")
+    return int(pk) if kind == "item" and pk.isdecimal() else None
 
 
 @dataclass(slots=True)

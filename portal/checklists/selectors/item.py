@@ -65,6 +65,7 @@ def item_page(item: Item, now: datetime) -> ItemPage:
         exempt_why=item.exempt_why,
         provenance=dict(item.provenance),
         subject=subject_of(item.key, [(check.type, check.params) for check in checks if check.check_id]),
+        unfollowed=tuple(each for each in state.unfollowed if each.item is not None and each.item.id == item.pk),
         previous=_neighbour(state, neighbours, at - 1),
         next=_neighbour(state, neighbours, at + 1),
     )
@@ -85,7 +86,7 @@ def _history(item: Item) -> tuple[HistoryBar, ...]:
 
 
 def _attempts(item: Item) -> tuple[Attempt, ...]:
-    """Runs that were started for the item or followed such a one by themselves, newest first, then what the newest report says was tried before."""
+    """Runs for the item and what followed them by itself, newest first; then what the newest report says of before."""
     columns = ("id", "number", "state", "sentence", "requested_at", "plan__title")
     tied = Q(pk__in=RunItem.objects.filter(item=item).values("run")) | Q(context=f"item:{item.pk}")
     rows = Run.objects.filter(tied).order_by("-requested_at").values_list(*columns)[:20]

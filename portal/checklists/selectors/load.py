@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from deployments.states import RunState
+from deployments.states import ACTIVE, RunState
 from monitoring.checks import registry
 from monitoring.models import Source
 from monitoring.selectors import Reading
@@ -22,7 +22,7 @@ from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived, ItemFacts, PhaseFacts, Signed, attestation_row, derive
 from portal.checklists.selectors.fetch import ItemRecord
 from portal.checklists.selectors.memo import Memo
-from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, ProjectRef, RunRef, RunRow
+from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, NeedsYou, ProjectRef, RunRef, RunRow
 from portal.checklists.words import PROVEN, ItemWord
 
 #: numbers for what was derived together, for caches of what is drawn from it
@@ -45,6 +45,7 @@ class State:
     derived: dict[int, Derived] = field(default_factory=dict)
     rows: dict[int, ItemRow] = field(default_factory=dict)
     runs: list[RunRow] = field(default_factory=list)
+    unfollowed: list[NeedsYou] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
     until: datetime = _EVER
     revision: int = field(default_factory=lambda: next(revisions))
@@ -105,9 +106,11 @@ def _derive(
     asked = found.asked if shown else {}
     checks = {item.pk: _check_rows(item, found.bound.get(item.pk, ()), readings, now, memo) for item in items}
     state = State(project, now, fetch.phases(project, facts), items, readings, found.sources, checks, asked=set(asked))
-    runs = fetch.runs(project, facts) if shown else []
+    kept = fetch.runs(project, facts) if shown else []
+    runs = [run for run in kept if RunState(run["state"]) in ACTIVE]
     by_id = {item.pk: item for item in items}
     state.runs = [_run_row(run, by_id.get(run["item"])) for run in runs]
+    state.unfollowed = [_unfollowed(row, by_id) for row in fetch.follows(kept)]
     tied = {run["item"]: run for run in reversed(runs)}
     own = [_facts(item, checks[item.pk], tied.get(item.pk), state.asked, now, memo) for item in items]
     state.derived = derive(own, [_phase_facts(phase) for phase in state.phases], memo)
@@ -199,6 +202,25 @@ def _run_row(run: Mapping[str, Any], item: ItemRecord | None) -> RunRow:
         started_at=run["started_at"],
         plan_hash=run["plan_id"],
         item=named(item) if item is not None else None,
+    )
+
+
+def _unfollowed(row: Mapping[str, Any], by_id: Mapping[int, ItemRecord]) -> NeedsYou:
+    item = by_id.get(row["item"])
+    did = ""
+    if row["started__number"] is not None:
+        word = row["started__state"].replace("_", " ")
+        did = f" Run {row['started__number']} was to do it and is {word}: {row['started__sentence']}"
+    return NeedsYou(
+        kind="follow_up",
+        item=named(item) if item is not None else None,
+        title=f"After run {row['run__number']}: {row['run__plan__title']}",
+        sentence=row["sentence"] + did,
+        permission="deployments.view_run",
+        run_id=row["run_id"],
+        plan_hash="",
+        asked_by="",
+        asked_at=row["due_at"],
     )
 
 

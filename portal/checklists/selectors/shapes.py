@@ -372,6 +372,7 @@ class ItemPage:
     blockers: tuple[Named, ...]
     history: tuple[HistoryBar, ...]
     attempts: tuple[Attempt, ...]
+    unfollowed: tuple[NeedsYou, ...]
     attestations: tuple[AttestationRow, ...]
     needs_attestation: bool
     attestation_statement: str
