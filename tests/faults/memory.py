@@ -317,6 +317,26 @@ def stopped(world: World) -> None:
     world.work(run)
 
 
+def stopped_while_reading(world: World) -> None:
+    """E36: all writes are stopped while the last reading before the first effect is on its way."""
+    run = world.click(world.plan())
+    read = world.cluster.get
+    stops: list[WriteStop] = []
+
+    def pressed(resource: str, namespace: str, name: str) -> Any:
+        live = read(resource, namespace, name)
+        # the readings that decide whether the plan still fits are over: this one comes right before an effect
+        if not stops and Run.objects.filter(pk=run.pk, prepared_at__isnull=False).exists():
+            stops.append(WriteStop.objects.create(cluster=run.cluster, by=world.operator, reason="test", at=now()))
+        return live
+
+    with mock.patch.object(world.cluster, "get", pressed):
+        world.work(run, slices=5)
+    _no_more_than(world, 0, "after all writes were stopped")
+    stops[0].delete()
+    world.work(run)
+
+
 def poisoned(world: World) -> None:
     """E38: the run crashes every worker."""
     run = world.click(world.plan())
@@ -347,5 +367,6 @@ EXPERIMENTS: dict[str, Callable[[World], None]] = {
     "lost messages": lost_messages,
     "cancelled": cancelled,
     "stopped": stopped,
+    "stopped while reading": stopped_while_reading,
     "poisoned": poisoned,
 }

@@ -185,6 +185,11 @@ def deaf_to_stop(stack: ExitStack) -> None:
     _set(stack, "deployments.gates", "stop_of", lambda *_: None)
 
 
+def late_to_stop(stack: ExitStack) -> None:
+    """Looks at the stop switch when a turn begins, and not again after the reading that may take seconds."""
+    _set(stack, "deployments.engine.holding", "stopped", lambda *_: None)
+
+
 def patient_with_poison(stack: ExitStack) -> None:
     """Never gives up a run that crashes each worker."""
     _set(stack, "deployments.engine.advance", "MOST_CRASHES", 10**9)
@@ -208,6 +213,7 @@ BUGS: dict[str, Plant] = {
         no_sweep,
         deaf_to_cancel,
         deaf_to_stop,
+        late_to_stop,
         patient_with_poison,
     )
 }

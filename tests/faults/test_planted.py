@@ -27,6 +27,7 @@ REVEALED_BY = {
     "no_sweep": "lost messages",
     "deaf_to_cancel": "cancelled",
     "deaf_to_stop": "stopped",
+    "late_to_stop": "stopped while reading",
     "patient_with_poison": "poisoned",
 }
 

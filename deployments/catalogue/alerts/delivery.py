@@ -33,10 +33,10 @@ _REQUESTS, _REQUESTS_FAILED = (
 _GIVEN_UP = "alertmanager_notifications_failed_total"
 
 
-def counters(namespace: str, at: int | None = None) -> Query:
-    """The counters of the Alertmanager of a namespace (of any, when empty), now or at a Unix time."""
+def counters(namespace: str, at: float | None = None) -> Query:
+    """The counters of the Alertmanager of a namespace (of any, when empty), now or at a Unix time in seconds."""
     where = f',namespace="{namespace}"' if namespace else ""
-    moment = f" @ {at}" if at is not None else ""
+    moment = f" @ {at:.3f}" if at is not None else ""
     return Query(f'sum by (__name__, integration) ({{__name__=~"{_NAMES}"{where}}}{moment})')
 
 
@@ -175,12 +175,13 @@ def _change(kind: str, wanted: int, before: Mapping[Any, float], now: Mapping[An
     )
 
 
-def _began(snapshot: Snapshot, args: Mapping[str, Any]) -> int | None:
-    """The Unix second in which Alertmanager took the alert in, by its own clock: nothing was told before."""
+def _began(snapshot: Snapshot, args: Mapping[str, Any]) -> float | None:
+    """When Alertmanager took the alert in, by its own clock and in Unix seconds: nothing was told before. Not cut to whole
+    seconds: what another alert was told in the same second would count as this one's."""
     found = api.alerts(snapshot, api.test_alert(args["run"]))
     if not found:
         return None
     try:
-        return int(datetime.fromisoformat(found[0].updated_at).timestamp())
+        return datetime.fromisoformat(found[0].updated_at).timestamp()
     except ValueError:
         return None

@@ -16,7 +16,7 @@ from tests.deployments.nodes.scene import unmet
 
 SLUG = "send-test-alert"
 #: 13:57:30, when Alertmanager took the alert in
-TAKEN = 1763906250
+TAKEN = 1763906250.5
 RUN = "01KAQ.0"
 
 
