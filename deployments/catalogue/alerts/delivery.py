@@ -176,8 +176,8 @@ def _change(kind: str, wanted: int, before: Mapping[Any, float], now: Mapping[An
 
 
 def _began(snapshot: Snapshot, args: Mapping[str, Any]) -> float | None:
-    """When Alertmanager took the alert in, by its own clock and in Unix seconds: nothing was told before. Not cut to whole
-    seconds: what another alert was told in the same second would count as this one's."""
+    """When Alertmanager took the alert in, by its own clock and in Unix seconds: nothing was told before. Not cut to
+    whole seconds: what another alert was told in the same second would count as this one's."""
     found = api.alerts(snapshot, api.test_alert(args["run"]))
     if not found:
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from deployments.catalogue.argo.calls import APPLICATIONS, REFRESH
 from deployments.catalogue.argo.reading import belongs, describe, differing, initiator, marks, some
 from deployments.catalogue.seen import Line, Outlook, Seen
-from integrations.kubernetes.custom import Application, OperationState
+from integrations.kubernetes.custom import Application, OperationState, SyncResultResource
 from monitoring.snapshot import Need, Objects, Snapshot
 
 #: more objects than this are counted by kind in the log
@@ -142,12 +142,18 @@ def _progress(state: OperationState | None, memory: Mapping[str, Any]) -> Seen:
     return Seen(Outlook.NOT_YET, said, lines, {**memory, "message": message or told})
 
 
+def failed(result: SyncResultResource) -> bool:
+    """Not applied or not pruned; or applied, and the hook or the object itself then failed (Argo CD waits for the
+    health of what it applied when a sync has hooks or waves, and what is degraded fails it)."""
+    return result.status in ("SyncFailed", "PruneSkipped") or result.hook_phase in ("Failed", "Error")
+
+
 def _result_lines(state: OperationState) -> tuple[Line, ...]:
     """What the operation did: each object that failed, each of a few, else how many of each kind."""
     if state.sync_result is None:
         return ()
     results = state.sync_result.resources or []
-    bad = [r for r in results if r.status in ("SyncFailed", "PruneSkipped")]
+    bad = [r for r in results if failed(r)]
     good = [r for r in results if r not in bad]
     lines = [Line(f"{r.kind} {r.name}: {r.message or r.status}", "error") for r in bad[:_LINES]]
     if len(bad) > _LINES:

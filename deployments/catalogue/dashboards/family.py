@@ -35,6 +35,7 @@ CONDITIONS: dict[str, Predicate] = {
     "grafana_dashboard_gone": Predicate(api.dashboard_needs, api.dashboard_gone),
     "grafana_folder_is": Predicate(api.folder_needs, api.folder_is),
     "grafana_comes_up": Predicate(rollout.needs, repair_steps.comes_up),
+    "grafana_sync_done": Predicate(waits.application_needs, repair_steps.sync_done),
     "grafana_only_differs": Predicate(waits.application_needs, repair_steps.only_grafana),
     "no_other_grafana": Predicate(standalone.no_other_needs, standalone.no_other),
     "prometheus_answers": Predicate(prometheus_ui.answers_needs, prometheus_ui.answers),

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from deployments.catalogue.action import MARK, CheckSpec, Condition, Patch, StepSpec, Verification
-from deployments.catalogue.argo import calls, reading
+from deployments.catalogue.argo import calls, reading, waits
 from deployments.catalogue.dashboards import owning, secret
 from deployments.catalogue.dashboards.repair_values import Change
 from deployments.catalogue.dashboards.standalone_set import SECRET
@@ -16,6 +16,7 @@ from deployments.catalogue.workloads import rollout
 from integrations.kubernetes.custom import Application, AppResource
 from monitoring.snapshot import Snapshot
 
+_DONE = "argocd_operation_done"
 #: how ``rolled_out`` says that a rollout takes too long
 _DEADLINE = "The rollout passed its deadline"
 #: Argo CD neither prunes an object with these nor counts it as a difference
@@ -61,8 +62,9 @@ def steps(snapshot: Snapshot, owner: owning.Owner, change: Change, rollout_secon
     )
     if change.edits:
         # in parts it would not do: the change may render objects that Argo CD has not listed yet
-        yield _sync(owner, "Sync everything once, prune off", [], only)
+        yield _sync(owner, "Sync everything once, prune off", [], only, done="grafana_sync_done")
         yield rollout_step(owner, rollout_seconds, "grafana_comes_up")
+        yield _sync(owner, "Sync everything again, so that it enters history", [], only)
         return
     yield _sync(owner, f"Sync {len(owner.resources)} Grafana objects, prune off", owner.resources, only)
     yield rollout_step(owner, rollout_seconds, "rolled_out")
@@ -137,7 +139,14 @@ def prunes(app: Application) -> bool:
     return reading.is_automated(app) and automated is not None and automated.prune
 
 
-def _sync(owner: owning.Owner, title: str, resources: list[AppResource], only: Condition) -> StepSpec:
+def _sync(
+    owner: owning.Owner,
+    title: str,
+    resources: list[AppResource],
+    only: Condition,
+    *,
+    done: str = _DONE,
+) -> StepSpec:
     """One operation of Argo CD, started only while none runs and nothing but Grafana differs."""
     where = {"namespace": owner.app.metadata.namespace, "name": owner.app.metadata.name}
     return StepSpec(
@@ -150,7 +159,7 @@ def _sync(owner: owning.Owner, title: str, resources: list[AppResource], only: C
         timeout_seconds=600,
         effect=calls.sync_patch(owner.app, resources),
         guards=(Condition("argocd_idle", where), only),
-        until=Condition("argocd_operation_done", {**where, "mark": "${run.mark}"}),
+        until=Condition(done, {**where, "mark": "${run.mark}", **({} if done == _DONE else {"base": owner.base})}),
     )
 
 
@@ -226,3 +235,21 @@ def comes_up(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, A
         said = f"{seen.sentence} That was before this change; waiting for the next start."
         return Seen(Outlook.NOT_YET, said, seen.lines, seen.memory)
     return seen
+
+
+def sync_done(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
+    """As ``argocd_operation_done``, but a sync that failed only over the health of Grafana's Deployment is over too:
+    it crashed until now, so it is degraded, and with hooks in the chart Argo CD fails a sync over that although
+    everything was applied (gitops-engine ``sync_context.go``: a step is failed when its live object is Degraded)."""
+    seen = waits.operation_done(snapshot, args, memory)
+    app = waits.application(snapshot, args)
+    state = app.status.operation_state if app is not None else None
+    if seen.outlook != Outlook.FAILED or state is None or state.phase != "Failed" or state.sync_result is None:
+        return seen
+    bad = [r for r in state.sync_result.resources or [] if waits.failed(r)]
+    if not bad or not all(
+        (r.kind, r.name, r.status, r.hook_type) == ("Deployment", args["base"], "Synced", "") for r in bad
+    ):
+        return seen
+    said = f"Everything was applied; Argo CD calls the sync failed because {args['base']} was still degraded."
+    return Seen(Outlook.MET, said, (*seen.lines, Line(f"{said} Waiting for its next start.", "warn")), seen.memory)

@@ -108,9 +108,13 @@ def test_live_it_changes_the_values_and_waits_over_the_old_deadline() -> None:
     unhealed(loaded)
     drafted = draft(SLUG, loaded)
     assert unmet(drafted) == []
-    assert [s.verb for s in drafted.steps] == ["values", "refresh", "compare", "sync", "wait"]
+    assert [s.verb for s in drafted.steps] == ["values", "refresh", "compare", "sync", "wait", "sync"]
     assert drafted.steps[-1].until is not None
-    assert drafted.steps[-1].until.name == "grafana_comes_up"
+    assert [s.until.name for s in drafted.steps[3:] if s.until] == [
+        "grafana_sync_done",
+        "grafana_comes_up",
+        "argocd_operation_done",
+    ]
 
 
 def test_a_config_map_that_nobody_renders_is_changed_where_it_is() -> None:

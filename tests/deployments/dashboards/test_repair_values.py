@@ -8,6 +8,7 @@ import pytest
 
 from deployments.catalogue import registry
 from deployments.catalogue.action import Create, Patch, PlanDraft, StepSpec
+from deployments.catalogue.argo.calls import INFO
 from deployments.catalogue.dashboards import chart as charts
 from deployments.catalogue.dashboards.chart import Chart
 from deployments.catalogue.seen import Outlook
@@ -166,7 +167,7 @@ def test_with_a_claim_git_says_how_to_keep_it_before_argo_cd_prunes_it() -> None
 def test_the_values_text_is_changed_with_its_credentials_left_where_they_are() -> None:
     drafted = draft(SLUG, live(), recipe="keep", fixes="startup", startup_seconds=600)
     assert unmet(drafted) == []
-    assert [s.verb for s in drafted.steps] == ["values", "refresh", "compare", "sync", "wait"]
+    assert [s.verb for s in drafted.steps] == ["values", "refresh", "compare", "sync", "wait", "sync"]
     text = body(drafted)["spec"]["source"]["helm"]["values"]
     assert "initialDelaySeconds: 600" in text
     assert "adminPassword: ${live:/spec/source/helm/values#0}" in text
@@ -332,3 +333,31 @@ def test_a_deadline_that_passed_before_the_change_does_not_fail_the_wait() -> No
     assert look(loaded, "grafana_comes_up", **asked).outlook == Outlook.MET
     item["metadata"]["deletionTimestamp"] = "2025-11-24T08:59:00Z"
     assert look(loaded, "grafana_comes_up", **asked).outlook == Outlook.FAILED
+
+
+def test_a_sync_that_failed_only_over_a_grafana_that_crashed_until_now_is_over() -> None:
+    loaded = live()
+    asked = {"namespace": "argocd", "name": STACK, "base": GRAFANA, "mark": "R.3"}
+    where = {"group": "apps", "kind": "Deployment", "namespace": NAMESPACE, "name": GRAFANA}
+    degraded = {**where, "status": "Synced", "hookPhase": "Failed", "message": "exceeded its progress deadline"}
+    applied = {"kind": "ConfigMap", "name": f"{GRAFANA}-datasource", "status": "Synced", "hookPhase": "Running"}
+    result = {"revision": "55.5.0", "resources": [applied, degraded]}
+    ours = {"info": [{"name": INFO, "value": "R.3"}]}
+    state = {"phase": "Failed", "message": "one or more …", "operation": ours, "syncResult": result}
+    named(loaded, APPS, STACK)["status"]["operationState"] = state
+
+    seen = look(loaded, "grafana_sync_done", **asked)
+    assert (seen.outlook, [line.level for line in seen.lines][-1]) == (Outlook.MET, "warn"), seen
+    strict = look(loaded, "argocd_operation_done", **asked)
+    assert strict.outlook == Outlook.FAILED
+    assert strict.lines[0].text == f"Deployment {GRAFANA}: exceeded its progress deadline", "the log names what failed"
+
+    for worse in (
+        {"status": "SyncFailed", "hookPhase": "Failed"},
+        {"name": "kube-prometheus-stack-operator"},
+        {"hookType": "PreSync"},
+    ):
+        state["syncResult"] = {**result, "resources": [applied, {**degraded, **worse}]}
+        assert look(loaded, "grafana_sync_done", **asked).outlook == Outlook.FAILED, worse
+    state["syncResult"] = {**result, "resources": [applied]}
+    assert look(loaded, "grafana_sync_done", **asked).outlook == Outlook.FAILED, "nobody says what failed"
