@@ -20,7 +20,7 @@ ONLY_A_PERSON = {"attestation"}
 
 
 def _load(path: Path) -> dict[str, Any]:
-    case: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    case: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return case
 
 

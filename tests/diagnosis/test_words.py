@@ -16,7 +16,9 @@ from monitoring.diagnosis import diagnose
 from monitoring.snapshot import from_case
 from tests.diagnosis.recorded import FOLDER, load, subjects
 
-WORDS: dict[str, list[dict[str, Any]]] = yaml.safe_load((FOLDER.parent / "words.yaml").read_text(encoding="utf-8"))
+WORDS: dict[str, list[dict[str, Any]]] = yaml.load(
+    (FOLDER.parent / "words.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+)
 
 
 def _rows(family: str) -> pytest.MarkDecorator:

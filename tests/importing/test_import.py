@@ -30,7 +30,7 @@ def cluster(*cases: str, **changes: Any) -> Snapshot:
     """A snapshot with the objects of these recorded cases."""
     merged: dict[str, Any] = {"taken_at": NOW, "objects": {}, **changes}
     for name in cases:
-        case = yaml.safe_load((CASES / name).read_text(encoding="utf-8"))
+        case = yaml.load((CASES / name).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         for key, objects in (case.get("objects") or {}).items():
             merged["objects"].setdefault(key, []).extend(objects)
     return from_case(merged)

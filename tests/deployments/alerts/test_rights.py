@@ -28,7 +28,7 @@ from tests.deployments.alerts.test_silences import scene as noisy
 from tests.deployments.fake import FakeCluster
 from tests.deployments.nodes.test_rights import granted
 
-ROLES = list(yaml.safe_load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text()))
+ROLES = list(yaml.load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text(), Loader=yaml.CSafeLoader))
 NEEDED: dict[Any, set[str]] = {
     Patch: {"get", "patch"},
     Apply: {"get", "patch", "create"},

@@ -20,7 +20,7 @@ from tests.deployments.argo import test_hooks, test_recreate, test_rollback, tes
 from tests.deployments.argo.world import RUNNING, STACK, above, alone, decoded, planned, seen, stack
 from tests.deployments.nodes.test_rights import granted
 
-ROLES = list(yaml.safe_load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text()))
+ROLES = list(yaml.load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text(), Loader=yaml.CSafeLoader))
 NEEDED = {Patch: {"get", "patch"}, Create: {"get", "create"}, Delete: {"get", "delete"}}
 QUIET = above({"spec": {"syncPolicy": {"automated": None}}})
 PAUSED = stack({"spec": {"syncPolicy": {"automated": None}}})

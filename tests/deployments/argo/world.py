@@ -25,7 +25,9 @@ NOW = datetime(2025, 11, 23, 14, 0, tzinfo=UTC)
 
 def manifest(file: str = "monitoring") -> dict[str, Any]:
     """One manifest of ``bootstrap/apps`` as it is in Git."""
-    loaded: dict[str, Any] = yaml.safe_load((GIT / "bootstrap" / "apps" / f"{file}.yaml").read_text())
+    loaded: dict[str, Any] = yaml.load(
+        (GIT / "bootstrap" / "apps" / f"{file}.yaml").read_text(), Loader=yaml.CSafeLoader
+    )
     return loaded
 
 

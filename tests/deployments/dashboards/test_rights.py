@@ -20,7 +20,7 @@ from tests.deployments.dashboards.test_standalone import broken
 from tests.deployments.dashboards.world import GRAFANA, case, draft, rendered, sidecar, unhealed, values, without
 from tests.deployments.nodes.test_rights import granted
 
-ROLES = list(yaml.safe_load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text()))
+ROLES = list(yaml.load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text(), Loader=yaml.CSafeLoader))
 MINE: list[dict[str, Any]] = next(r for r in ROLES if r["metadata"]["name"] == "portal-grafana" and "rules" in r)[
     "rules"
 ]

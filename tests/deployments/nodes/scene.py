@@ -21,7 +21,7 @@ CLAIM = "prometheus-kube-prometheus-stack-prometheus-db-prometheus-kube-promethe
 
 @cache
 def _recorded(name: str) -> Any:
-    return yaml.safe_load((CASES / f"{name}.yaml").read_text())
+    return yaml.load((CASES / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 class Scene:

@@ -16,7 +16,7 @@ from lab.scenarios import access
 from monitoring.snapshot import Objects, Raw
 from tests.deployments.nodes.scene import CASES, CLAIM, MONITORING, Scene
 
-RBAC = list(yaml.safe_load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text()))
+RBAC = list(yaml.load_all((Path(__file__).parents[3] / "deploy" / "rbac.yaml").read_text(), Loader=yaml.CSafeLoader))
 PARAMS: dict[str, dict[str, Any]] = {
     "cordon": {"node": "worker01"},
     "uncordon": {"node": "worker01"},

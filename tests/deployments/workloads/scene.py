@@ -14,7 +14,7 @@ from deployments.catalogue.seen import Seen
 from monitoring.snapshot import Snapshot, from_case
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
-_CASE = yaml.safe_load((Path(__file__).parent / "cases" / "shop.yaml").read_text())
+_CASE = yaml.load((Path(__file__).parent / "cases" / "shop.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 class Scene:
