@@ -118,7 +118,7 @@ class Scene(nodes.Scene):
         self.silences.append(made)
         return made
 
-    def count(self, counters: Mapping[str, Counts], namespace: str = MONITORING, at: int | None = None) -> None:
+    def count(self, counters: Mapping[str, Counts], namespace: str = MONITORING, at: float | None = None) -> None:
         """Counters by integration: notifications, given up, requests, failed requests."""
         from deployments.catalogue.alerts.delivery import counters as query
 
