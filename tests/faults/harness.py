@@ -46,7 +46,8 @@ def wait_for(what: str, probe: Callable[[], Any], seconds: float = 30.0) -> Any:
 class Stage:
     """The whole stage. ``point`` arms a kill point, ``broken`` puts Grafana into the report's state again.
 
-    ``cluster``: where it all happens; without one, a lab of its own with ``scenario`` and ``speed``.
+    ``cluster``: where it all happens; without one, a lab of its own with ``scenario`` and ``speed``. ``planted``: a bug
+    that the workers' engine has (:mod:`tests.faults.planted`).
     """
 
     def __init__(
@@ -57,7 +58,15 @@ class Stage:
         speed: float = 0.2,
         scenario: str = "grafana-broken",
         cluster: Cluster | None = None,
+        planted: str = "",
     ) -> None:
+        self._celery = [
+            sys.executable,
+            "-m",
+            *(["tests.faults.sick", planted] if planted else ["celery"]),
+            "-A",
+            "portal",
+        ]
         self.directory = directory
         self.redis = RedisServer(str(directory))
         self.fault = directory / "fault"
@@ -99,13 +108,13 @@ class Stage:
 
     def start_worker(self) -> None:
         """A real worker for both queues, with beat."""
-        celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "2", "-B"]
+        celery = [*self._celery, "worker", "-Q", "runs,system", "-c", "2", "-B"]
         self.worker = self.spawn([*celery, "-s", str(self.directory / "beat"), "-l", "info"], "worker")
         wait_for("the worker is ready", lambda: " ready." in self.output("worker"), 60)
 
     def second_worker(self) -> subprocess.Popen[bytes]:
         """One more worker, for the time that the first cannot answer."""
-        celery = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-Q", "runs,system", "-c", "1", "-B"]
+        celery = [*self._celery, "worker", "-Q", "runs,system", "-c", "1", "-B"]
         name = [*celery, "-n", "second@%h", "-s", str(self.directory / "beat-2"), "-l", "info"]
         (self.directory / "second.log").write_text("")
         process = self.spawn(name, "second")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -13,17 +14,22 @@ from tests.faults.storm import ALL, Outcome, cluster_for, storm
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(900)]
 
+_POINTS = "E01"
+
 
 def test_no_trouble_breaks_a_promise(tmp_path: Path) -> None:
     if not shutil.which("redis-server"):
         pytest.skip("redis-server is not installed")
     seed = int(os.environ.get("STORM_SEED", "11"))
+    # every kill point is walked in memory (test_planted), four with real processes (test_kill); here two by chance
+    points = random.Random(seed).sample([trouble for trouble in ALL if trouble.name.startswith(_POINTS)], 2)
+    chosen = [*(trouble for trouble in ALL if not trouble.name.startswith(_POINTS)), *points]
     told: list[Outcome] = []
     stage = Stage(tmp_path, cluster=cluster_for(tmp_path))
     try:
         stage.start()
-        done = storm(stage, len(ALL), seed, told.append)
+        done = storm(stage, len(chosen), seed, told.append, chosen)
     finally:
         stage.stop()
     assert [o for o in done if o.broken] == []
-    assert {o.trouble for o in done} == {trouble.name for trouble in ALL}
+    assert {o.trouble for o in done} == {trouble.name for trouble in chosen}

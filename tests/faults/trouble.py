@@ -30,6 +30,8 @@ class Trouble:
     heal: Callable[[Stage], None] = lambda stage: None
     ends: frozenset[str] = frozenset({"succeeded"})
     clicks: int = 1
+    #: actions that it cannot harm: they succeed
+    spares: tuple[str, ...] = ()
 
 
 def _nothing(_stage: Stage, _dice: random.Random) -> str:
@@ -102,16 +104,18 @@ def _clear(stage: Stage) -> None:
     stage.fault.unlink(missing_ok=True)
 
 
-def _struck(name: str, ends: frozenset[str] = frozenset({"succeeded"}), **rule: Any) -> Trouble:
-    return Trouble(name, _rule(**rule), heal=_clear, ends=ends)
+def _struck(
+    name: str, ends: frozenset[str] = frozenset({"succeeded"}), spares: tuple[str, ...] = (), **rule: Any
+) -> Trouble:
+    return Trouble(name, _rule(**rule), heal=_clear, ends=ends, spares=spares)
 
 
 _EITHER = frozenset({"succeeded", "cancelled"})
 _WRITES: dict[str, Any] = {"verb": "patch,create,delete,update", "dry_run": False}
 #: a server that says no in the middle: the run says so, with what was made before
 _SAID_NO = frozenset({"failed"})
-#: what was decided about moved: refused; what is created or goes by its uid cannot be touched
-_MOVED = frozenset({"refused", "succeeded"})
+#: what was decided about moved; what is created or goes by its uid alone cannot be touched
+_MOVED, _UNTOUCHED = frozenset({"refused"}), ("apply-set", "evict-pod")
 
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("none", _nothing),
@@ -125,7 +129,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("E15 cancelled", _nothing, after=_cancel, ends=_EITHER),
     _struck("E20 500 before", action="status:500", count=2, **_WRITES),
     _struck("E20 500 after", action="status:500", when="after", count=1, **_WRITES),
-    _struck("E13 moved by a rival", _MOVED, action="touch", count=2, **_WRITES),
+    _struck("E13 moved by a rival", _MOVED, _UNTOUCHED, action="touch", count=2, **_WRITES),
     _struck("E20 409 storm", action="conflict", count=5, **_WRITES),
     _struck("E20 connection reset", action="reset", count=2, **_WRITES),
     _struck("E20 403 in the middle", _SAID_NO, action="status:403", count=1, **_WRITES),
