@@ -173,6 +173,8 @@ class SyncWindow(Part, frozen=True):
     clusters: list[str] = []
     time_zone: str = ""
     manual_sync: bool = False
+    #: all of applications, namespaces and clusters have to match, not any of them (Argo CD 2.14)
+    and_operator: bool = False
 
 
 class AppProjectSpec(Part, frozen=True):

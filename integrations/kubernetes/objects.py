@@ -134,6 +134,10 @@ class Volume(Part, frozen=True):
     empty_dir: EmptyDir | None = None
 
 
+class SchedulingGate(Part, frozen=True):
+    name: str = ""
+
+
 class PodSpec(Part, frozen=True):
     node_name: str = ""
     node_selector: dict[str, str] = {}
@@ -145,6 +149,7 @@ class PodSpec(Part, frozen=True):
     #: kept raw: only placement reads it, and only in part
     affinity: Any = None
     tolerations: Any = None
+    scheduling_gates: list[SchedulingGate] = []
 
 
 class PodStatus(Part, frozen=True):

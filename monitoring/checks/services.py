@@ -56,11 +56,22 @@ def select(snapshot: Snapshot, params: ServiceParams) -> list[Service]:
 def ready_addresses(snapshot: Snapshot, service: Service) -> list[str]:
     """Distinct ready addresses over all slices of a Service. An endpoint that does not say is ready, by the API's rule.
 
+    A pod without a container port of the name that ``targetPort`` gives is listed by the endpoint slice controller as
+    ready, in a slice without ports (``getEndpointPorts`` in k8s.io/endpointslice): nobody is led there.
+
     :raises Missing: slices were not read.
     """
-    slices: list[EndpointSlice] = snapshot.objects(
+    return _ready(piece for piece in _slices(snapshot, service) if piece.ports or not _by_name(service))
+
+
+def _slices(snapshot: Snapshot, service: Service) -> list[EndpointSlice]:
+    found: list[EndpointSlice] = snapshot.objects(
         SLICES, service.metadata.namespace, f"{SERVICE_LABEL}={service.metadata.name}"
     )
+    return found
+
+
+def _ready(slices: Iterable[EndpointSlice]) -> list[str]:
     return sorted(
         {
             address
@@ -70,6 +81,12 @@ def ready_addresses(snapshot: Snapshot, service: Service) -> list[str]:
             for address in endpoint.addresses
         }
     )
+
+
+def _by_name(service: Service) -> bool:
+    """Whether every port of a Service is found by the name of a container's port."""
+    targets = [port.target_port for port in service.spec.ports]
+    return bool(targets) and all(isinstance(t, str) and t and not t.isdigit() for t in targets)
 
 
 def addresses(service: Service) -> list[str]:
@@ -131,6 +148,13 @@ def _endpoints(snapshot: Snapshot, service: Service, params: ServiceHasEndpoints
             "Look at the pods that are not ready."
         )
         return failing("too_few_endpoints", sentence, observed, **more)
+    if _ready(_slices(snapshot, service)):
+        names = listing(str(port.target_port) for port in service.spec.ports)
+        sentence = (
+            f"{front(service)} leads to port {clean(names, 120)}, which no container of its ready pods has, so whoever "
+            "opens it gets no answer. Correct targetPort, or name the container's port so."
+        )
+        return failing("port_missing", sentence, observed, **more)
     sentence = (
         f"{front(service)} has no ready pod behind it, so whoever opens it gets no answer. "
         "Bring back the pods that the Service selects."

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from integrations.kubernetes.custom import AppCondition, Application, AppResource, OperationState
+from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.text import clean
 from monitoring.diagnosis.base import pattern, shown
 from monitoring.diagnosis.remedies import HELM_VALUES, REPAIR, STANDALONE, SYNC, USE_PROMETHEUS, Remedy, remedy
@@ -64,7 +65,9 @@ def repair_of(app: Application | None) -> Remedy:
 
 def to_grafana(scene: Scene) -> tuple[Remedy, ...]:
     """:func:`for_grafana`, whether or not its Application is known."""
-    return (repair_of(scene.application), remedy(STANDALONE), remedy(USE_PROMETHEUS))
+    apart = (remedy(STANDALONE), remedy(USE_PROMETHEUS))
+    # repairing in place goes through an Application: without Argo CD there is none
+    return (repair_of(scene.application), *apart) if scene.snapshot.serves(APPLICATIONS) else apart
 
 
 def to_values(scene: Scene) -> tuple[Remedy, ...]:

@@ -15,6 +15,25 @@ _WIDEST, _HEAD, _TAIL = 1000, 640, 340
 _MOST = 200
 # ESC, or the picture of it that the reader puts there, and a colour or cursor command (ECMA-48)
 _COLOUR = re.compile("[\x1b\N{SYMBOL FOR ESCAPE}]\\[[0-9;?]{0,20}[A-Za-z]")
+# a line of level info and below tells what a program does
+_QUIET = re.compile(
+    r"\b(?:level|lvl)=\"?(?:info|debug|trace)\b|\"(?:level|severity)\": ?\"(?:info|debug|trace)\"", re.IGNORECASE
+)
+
+
+def _fields(names: str) -> re.Pattern[str]:
+    """Fields of a line in logfmt or JSON with their quoted values; groups: the name in either form."""
+    value = r"\"(?:[^\"\\]|\\.){0,900}\""
+    return re.compile(rf"\b({names})={value}|\"({names})\": ?{value}", re.IGNORECASE)
+
+
+#: all but what a program says in words of its own
+_OTHERS = _fields(r"(?!(?:msg|message|err|error|reason)\b)[A-Za-z_.]{1,40}")
+#: what people have named or written
+_GIVEN = _fields(
+    r"title|name|dashboard\w{0,20}|folder\w{0,20}|rule\w{0,20}|alert\w{0,20}|query|expr|sql|labels|annotations|"
+    r"summary|description|user_?agent|referer|uname"
+)
 _LOUD = re.compile(
     r"\b(?:error|err|fatal|panic|exception|fail(?:ed|ure)?|cannot|could not|unable|denied|refused|critical|crit|"
     r"eror)\b",
@@ -47,8 +66,16 @@ def plain(line: str) -> str:
     """A line without colours, cut in its middle."""
     if len(line) > 4 * _WIDEST:
         line = f"{line[:_WIDEST]}…{line[-_WIDEST:]}"
-    line = _COLOUR.sub("", line)
+    line = _own_words(_COLOUR.sub("", line))
     return line if len(line) <= _WIDEST else f"{line[:_HEAD]}…{line[-_TAIL:]}"
+
+
+def _own_words(line: str) -> str:
+    """A line without what it only quotes: a dashboard may be called "Runbook: no space left on device"."""
+    if '"' not in line:
+        return line
+    quoted = _OTHERS if _QUIET.search(line) else _GIVEN
+    return quoted.sub(lambda found: f"{found.group(1) or found.group(2)}=…", line)
 
 
 def last_words(lines: Iterable[str], most: int = 3) -> list[str]:

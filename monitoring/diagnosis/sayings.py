@@ -76,6 +76,7 @@ ROWS = (
         pattern(
             r"corruption in segment|segment [^\n]{0,60}(?:corrupt|checksum)|unexpected end of json input|"
             r"opening storage failed[^\n]{0,200}(?:block|meta\.json|invalid|corrupt|head)|"
+            r"disk image is malformed|file is not a database|"
             r"found unsequential|invalid magic number|wal[^\n]{0,40}corrupt|failed to (?:load|"
             r"open)[^\n]{0,60}\b(?:wal|tsdb)\b"
         ),
@@ -131,7 +132,8 @@ ROWS = (
         "W14",
         "certificate_refused",
         pattern(
-            r"x509: |certificate signed by unknown authority|certificate verify failed|unable to (?:verify|get local) "
+            r"x509: |ssl certificate problem|"
+            r"certificate signed by unknown authority|certificate verify failed|unable to (?:verify|get local) "
             r"[^\n]{0,40}certificate|pkix path building failed|tls: failed to verify"
         ),
         "A certificate is not accepted",
@@ -190,7 +192,9 @@ ROWS = (
         pattern(
             r"error loading config|loading configuration file failed|couldn't load configuration|failed to (?:load|"
             r"parse|read|unmarshal)"
-            r"[^\n]{0,60}(?:config|yaml|json|rules?|flags?)|yaml: (?:unmarshal|line)|parsing yaml file|"
+            r"[^\n]{0,120}(?:config|yaml|json|rules?|flags?|\.(?:ini|toml|conf|cfg)\b)|failure to provision|"
+            r"(?:unset|undefined|missing) environment variable|environment variable [^\n]{1,80} (?:is )?not set|"
+            r"yaml: (?:unmarshal|line)|parsing yaml file|"
             r"unknown (?:flag|field|"
             r"long flag|option|argument)|flag provided but not defined|invalid (?:config|argument|value|flag)|"
             r"undefined receiver|"
@@ -227,10 +231,23 @@ ROWS = (
     ),
     Words(
         "W15",
+        "dns_silent",
+        pattern(
+            r"lookup [^\n]{1,200} on [\da-f.:\[\]]{3,45}:53: [^\n]{0,160}(?:timeout|refused|unreachable)|"
+            r"resolving timed out|eai_again"
+        ),
+        "The cluster's DNS does not answer it",
+        "Look at CoreDNS and its pods, and at NetworkPolicies that hold port 53 back.",
+        "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/",
+        0.8,
+    ),
+    Words(
+        "W15",
         "name_not_resolved",
         pattern(
-            r"no such host|server misbehaving|temporary failure in name resolution|name or service not known|"
-            r"getaddrinfo (?:enotfound|eai_again)|could not translate host name|unknownhostexception"
+            r"no such host|could not resolve host|bad address '|"
+            r"server misbehaving|temporary failure in name resolution|name or service not known|"
+            r"getaddrinfo enotfound|could not translate host name|unknownhostexception"
         ),
         "A name it needs does not resolve",
         "Is the Service there, under this name and in this namespace? If it is, look at the cluster's DNS.",
@@ -256,7 +273,7 @@ ROWS = (
         pattern(
             r"too many (?:clients|connections)|remaining connection slots|database system is (?:starting|shutting)|"
             r"(?:database|schema|relation|table) [^\n]{1,80} does not exist|unknown database|\b(?:502|503|504) "
-            r"(?:bad gateway|service unavailable|gateway time)"
+            r"(?:bad gateway|service unavailable|gateway time)|requested url returned error|server returned error: http"
         ),
         "What it depends on refuses to serve it",
         "Look at that service: it is starting, full, or lacks what is asked of it.",

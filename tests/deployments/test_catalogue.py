@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deployments.catalogue import docs, registry
 from deployments.catalogue.action import CannotPlan, Patch, PlanDraft
-from deployments.catalogue.argo import calls, windows
+from deployments.catalogue.argo import calls
 from deployments.catalogue.seen import Outlook
-from integrations.kubernetes.custom import SyncWindow
+from integrations.kubernetes.custom import Application, SyncWindow
+from integrations.kubernetes.parts import Meta
+from monitoring.checks import sync_windows
 from monitoring.snapshot import Missing, from_case
 from tests.deployments.fake import APPS, case
 
@@ -247,7 +250,43 @@ def test_a_sync_window_is_open_when_its_schedule_says_so(
     schedule: str, duration: str, at: str, active: bool | None
 ) -> None:
     window = SyncWindow(kind="deny", schedule=schedule, duration=duration, applications=["*"])
-    assert windows.is_active(window, datetime.fromisoformat(at).replace(tzinfo=UTC)) is active
+    assert sync_windows.is_active(window, datetime.fromisoformat(at).replace(tzinfo=UTC)) is active
+
+
+@pytest.mark.parametrize(
+    ("windows", "held"),
+    [
+        ([], ""),
+        ([{"kind": "deny", "schedule": "0 9 * * *", "duration": "2h", "applications": ["*"]}], "deny"),
+        (
+            [{"kind": "deny", "schedule": "0 9 * * *", "duration": "2h", "applications": ["*"], "manualSync": True}],
+            "deny",
+        ),
+        ([{"kind": "deny", "schedule": "0 11 * * *", "duration": "2h", "applications": ["*"]}], ""),
+        ([{"kind": "deny", "schedule": "at nine", "duration": "2h", "applications": ["*"]}], ""),
+        ([{"kind": "allow", "schedule": "0 11 * * *", "duration": "2h", "applications": ["*"]}], "allow"),
+        ([{"kind": "allow", "schedule": "at nine", "duration": "2h", "applications": ["*"]}], ""),
+        ([{"kind": "allow", "schedule": "0 11 * * *", "duration": "2h", "applications": ["other"]}], ""),
+        (
+            [
+                {
+                    "kind": "deny",
+                    "schedule": "0 9 * * *",
+                    "duration": "2h",
+                    "applications": ["*"],
+                    "namespaces": ["other"],
+                    "andOperator": True,
+                }
+            ],
+            "",
+        ),
+    ],
+)
+def test_a_window_holds_automatic_syncs_only_where_it_is_known_to(windows: list[dict[str, Any]], held: str) -> None:
+    app = Application(metadata=Meta(name="monitoring", namespace="argocd"))
+    found = [msgspec.convert(window, SyncWindow) for window in windows]
+    said = sync_windows.holds(found, app, datetime(2026, 3, 2, 10, tzinfo=UTC))
+    assert (held in said) if held else said == ""
 
 
 def test_grafana_in_another_namespace_than_said_is_an_unmet_precondition() -> None:

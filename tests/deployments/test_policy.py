@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments import cron, freezes
+from common import cron
+from deployments import freezes
 from deployments.freezes import Freeze
 from deployments.policy import Limit, Policy, Seats, missing, seats
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 
 from deployments.catalogue.action import CannotPlan, Condition, Params, Precondition, StepSpec
-from deployments.catalogue.argo import calls, ownership, reading, windows
+from deployments.catalogue.argo import calls, ownership, reading
 from integrations.kubernetes.custom import Application, AppResource
 from integrations.kubernetes.kinds import BY_KIND
+from monitoring.checks import sync_windows
 from monitoring.snapshot import Need, Objects, Snapshot
 from monitoring.verdict import Ref
 
@@ -134,7 +135,7 @@ def window_open(snapshot: Snapshot, app: Application) -> Precondition:
     project = snapshot.get(PROJECTS, app.metadata.namespace, app.spec.project)
     if project is None:
         return Precondition(sentence, False, f"AppProject {app.spec.project} is not there")
-    closed = windows.closed_by(project.spec.sync_windows, app, snapshot.taken_at)
+    closed = sync_windows.closed_by(project.spec.sync_windows, app, snapshot.taken_at)
     count = len(project.spec.sync_windows)
     return Precondition(sentence, not closed, closed or f"project {app.spec.project} has {count} windows, none forbids")
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from deployments.catalogue.action import Precondition
-from deployments.catalogue.argo import calls, helm, reading, windows
+from deployments.catalogue.argo import calls, helm, reading
 from deployments.catalogue.dashboards import owning, repair_values
 from deployments.catalogue.dashboards.repair_values import Change
 from integrations.kubernetes.custom import Application
+from monitoring.checks import sync_windows
 from monitoring.snapshot import Snapshot
 
 
@@ -59,7 +60,7 @@ def _windows(snapshot: Snapshot, app: Application) -> Precondition:
     project = snapshot.get("appprojects.argoproj.io", app.metadata.namespace, app.spec.project)
     if project is None:
         return Precondition(sentence, False, f"AppProject {app.spec.project} is not there")
-    closed = windows.closed_by(project.spec.sync_windows, app, snapshot.taken_at)
+    closed = sync_windows.closed_by(project.spec.sync_windows, app, snapshot.taken_at)
     count = len(project.spec.sync_windows)
     return Precondition(sentence, not closed, closed or f"project {app.spec.project} has {count} windows, none forbids")
 

@@ -8,6 +8,7 @@ from typing import Any
 from integrations.kubernetes.custom import OperatorObject
 from integrations.kubernetes.kinds import RESOURCES
 from integrations.kubernetes.objects import Workload
+from monitoring.checks.argocd import APPLICATIONS
 from monitoring.checks.text import clean, in_namespace, listing, phrase
 from monitoring.diagnosis import values
 from monitoring.diagnosis.argo_words import for_app, to_grafana, to_values
@@ -153,8 +154,7 @@ def absent(scene: Scene) -> Finding | None:
         "G19",
         "no_workload",
         f"{scene.title} has no {kind}",
-        f"{scene.title} has no {kind}{in_namespace(scene.namespace)}, and {why}. "
-        + ("Turn it on in Git, or run it apart." if disabled else "Create it again through its Application."),
+        f"{scene.title} has no {kind}{in_namespace(scene.namespace)}, and {why}. " + _again(scene, disabled=disabled),
         (
             f"no {kind} with label {scene.selector}" if scene.selector else f"no {kind} {scene.name}",
             *(
@@ -169,6 +169,14 @@ def absent(scene: Scene) -> Finding | None:
         if scene.kind == "grafana"
         else ((for_app(app, SYNC_RESOURCES),) if app else ()),
     )
+
+
+def _again(scene: Scene, *, disabled: bool) -> str:
+    if disabled:
+        return "Turn it on in Git, or run it apart."
+    if not scene.snapshot.serves(APPLICATIONS):
+        return "There is no Argo CD here: install its Helm release again."
+    return "Create it again through its Application."
 
 
 def objects_gone(scene: Scene) -> Finding | None:

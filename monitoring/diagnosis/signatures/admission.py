@@ -39,10 +39,22 @@ WHYS = (
         "Bring back the Service behind it, or its certificate.",
     ),
     _Why(
+        "policy_denied",
+        pattern(r"validatingadmissionpolicy|mutatingadmissionpolicy"),
+        "an admission policy of the cluster denies them",
+        "Change what it names, or the policy and its binding.",
+    ),
+    _Why(
         "webhook_denied",
         pattern(r"admission webhook \"[^\"]{1,200}\" denied|denied the request|blocked by policy|validation error:"),
         "a policy denies them",
         "Change what the policy names, or the policy.",
+    ),
+    _Why(
+        "quota_asks_for_limits",
+        pattern(r"failed quota[^\n]{0,200}must specify"),
+        "the namespace's quota asks every container for the requests and limits it counts",
+        "Set those it names, or a LimitRange with defaults.",
     ),
     _Why(
         "quota",

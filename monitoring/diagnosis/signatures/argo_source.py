@@ -23,6 +23,29 @@ _ROWS = (
         "Correct the project or the spec.",
     ),
     said(
+        "A20",
+        r"conversion webhook for [^\n]{1,200} failed",
+        "conversion_webhook",
+        "A conversion webhook does not answer, so Argo CD cannot read what is live",
+        "Bring back the Service behind it: nothing in this cluster can be compared until then.",
+    ),
+    said(
+        "A12",
+        r"(?:synchronizing cache state|failed to (?:load|list)|live state)[^\n]{0,400}(?:is forbidden: user|cannot "
+        r"(?:list|watch) resource)",
+        "may_not_read_cluster",
+        "Argo CD may not read what it has to compare",
+        "Give its account the right that the message names, or exclude the kind in its settings.",
+    ),
+    said(
+        "A12",
+        r"(?:cluster|live state|cache state|server version)[^\n]{0,400}(?:asked for the client to provide credentials|"
+        r": unauthorized)",
+        "cluster_refuses_sign_in",
+        "The cluster does not let Argo CD in",
+        "Renew the credentials in the cluster's Secret of Argo CD.",
+    ),
+    said(
         "A12",
         r"unable to get cluster|error getting cluster|failed to get cluster|cluster [^\n]{1,200} not (?:found|"
         r"configured)|cluster '[^\n]{1,200}' has not been configured|failed to sync cluster|"
@@ -30,6 +53,13 @@ _ROWS = (
         "cluster_unreachable",
         "Argo CD cannot use the cluster it should deploy to",
         "Look at the cluster's Secret in Argo CD, and at the way there.",
+    ),
+    said(
+        "A10",
+        r"code = unimplemented|unknown (?:method|service) ",
+        "versions_differ",
+        "Argo CD's controller and repo-server are of different versions",
+        "Bring both to one version; what was not updated has to be restarted.",
     ),
     said(
         "A10",

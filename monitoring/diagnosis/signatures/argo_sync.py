@@ -53,7 +53,8 @@ _ROWS = (  # the first that fits; A19's rows say what the API server or an admis
     ),
     said(
         "A20",
-        r"failed (?:calling|to call) webhook \"[^\"]{0,120}monitoring\.coreos\.com",
+        r"failed (?:calling|to call) webhook \"[^\"]{0,120}monitoring\.coreos\.com|"
+        r"conversion webhook for monitoring\.coreos\.com",
         "operator_webhook",
         "The Prometheus operator's webhook does not answer",
         "Bring the operator's Service back, or let its admission hook make the certificate anew.",
@@ -61,14 +62,14 @@ _ROWS = (  # the first that fits; A19's rows say what the API server or an admis
     ),
     said(
         "A19",
-        r"failed (?:calling|to call) webhook",
+        r"failed (?:calling|to call) webhook|conversion webhook for",
         "webhook_unreachable",
         "An admission webhook does not answer",
         "Bring back the Service behind it.",
     ),
     said(
         "A19",
-        r"admission webhook \"[^\"]{1,200}\" denied|denied the request",
+        r"admission webhook \"[^\"]{1,200}\" denied|denied (?:the )?request|admissionpolicy '",
         "webhook_denied",
         "A policy denies what Git wants",
         "Change what the policy names, or the policy.",
@@ -80,6 +81,20 @@ _ROWS = (  # the first that fits; A19's rows say what the API server or an admis
         "immutable_field",
         "A field that cannot be changed was changed",
         "The object has to be made anew: Replace=true,Force=true on that object alone, with its data in mind.",
+    ),
+    said(
+        "A19",
+        r"because it is being terminated",
+        "namespace_ends",
+        "The namespace is being deleted",
+        "Wait for its end; then sync again.",
+    ),
+    said(
+        "A19",
+        r"(?:maximum|minimum) [^\n]{1,60} usage per|must be less than or equal to [^\n]{1,40} limit|failed quota",
+        "limits",
+        "The namespace's limits do not admit what Git wants",
+        "Change requests and limits, or the LimitRange or quota.",
     ),
     said("A19", r"exceeded quota", "quota", "The namespace's quota is used up", "Raise the quota, or ask for less."),
     said(
@@ -205,7 +220,8 @@ def gave_up(scene: Scene) -> Finding | None:
     at = shown(scene, state.finished_at)
     revision = clean(tried or app.status.sync.revision, 40)
     story = _what_is_missing(scene, state, missing)
-    grafana = scene.kind == "grafana" or any_grafana(missing)
+    # a Grafana that is well needs no repair: it is only what the Application was looked at through
+    grafana = any_grafana(missing) or (scene.kind == "grafana" and not scene.well)
     what = "Repair Grafana in place." if grafana else "Remove the quoted cause, then sync once by hand."
     return finding(
         "A2",

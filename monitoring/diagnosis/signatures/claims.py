@@ -89,12 +89,13 @@ def find(scene: Scene) -> Finding | None:
             continue  # it waits for its pod to be placed: that is another question
         cause, why, advice, remedies, proof = _judge(scene, claim, events)
         name = claim.metadata.name
+        # a claim is Pending from its beginning; when it was lost nobody writes down
+        begun = None if claim.status.phase == "Lost" else claim.metadata.creation_timestamp
         return finding(
             "W6",
             cause,
             "A claim has no volume",
-            f"Claim {name} is {claim.status.phase or 'Pending'}{from_then(scene, claim.metadata.creation_timestamp)}: "
-            f"{why}. {advice}",
+            f"Claim {name} is {claim.status.phase or 'Pending'}{from_then(scene, begun)}: {why}. {advice}",
             (
                 f"PersistentVolumeClaim {name}: {claim.status.phase or 'Pending'}, class "
                 f"{clean(class_of(claim), 80) or 'none'}",
@@ -103,7 +104,7 @@ def find(scene: Scene) -> Finding | None:
             ),
             0.93 if cause != "claim_pending" else 0.6,
             remedies=remedies,
-            at=claim.metadata.creation_timestamp,
+            at=begun,
         )
     return None
 

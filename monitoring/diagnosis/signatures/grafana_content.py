@@ -15,7 +15,7 @@ from monitoring.checks.pods import is_ready
 from monitoring.checks.services import SLICES, ready_addresses
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.argo_words import repair_of, to_values
-from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern
+from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern, says
 from monitoring.diagnosis.datasources import Told, health_of, in_grafana, service_of, told, unreachable
 from monitoring.diagnosis.logs import lines_of, logs
 from monitoring.diagnosis.remedies import ADMIN_SECRET, DASHBOARDS, RESTART, remedy
@@ -122,14 +122,14 @@ def not_reached(scene: Scene) -> Finding | None:
         where = service_of(entry)
         if where is None:
             continue
-        why, proof = _why(scene, *where)
+        answered = _answered(said)
+        why, proof, advice = answered or _why(scene, said, *where)
         name = clean(str(entry.get("name", "")), 80)
         return finding(
             "D1",
             "datasource_unreachable",
             "Grafana does not reach a datasource",
-            f"Grafana does not reach {name} at {clean(str(entry.get('url', '')), 160)}: {why}. "
-            "Correct its address, or bring back what is behind it.",
+            f"Grafana does not reach {name} at {clean(str(entry.get('url', '')), 160)}: {why}. {advice}",
             (f"health of {name}: {phrase(said, 240)}", proof),
             0.9 if proof else 0.7,
             remedies=(remedy(CONFIGURE),),
@@ -137,7 +137,45 @@ def not_reached(scene: Scene) -> Finding | None:
     return None
 
 
-def _why(scene: Scene, namespace: str, name: str) -> tuple[str, str]:
+_BARRED = pattern(r"\b(?:401|403|407)\b|unauthorized|forbidden|authentication")
+_OTHER = pattern(r"\b(?:301|302|308|400|404|405)\b|invalid character '<'|looking for beginning of value|html")
+_ILL = pattern(r"\b(?:500|502|503|504)\b")
+_CERTIFICATE = pattern(r"x509|certificate|tls: |http response to https")
+_SILENT = pattern(r"timeout|timed out|deadline exceeded")
+_CORRECT = "Correct its address, or bring back what is behind it."
+_BEHIND = "Look at what answers there"
+
+
+def _answered(said: str) -> tuple[str, str, str] | None:
+    """Why, where something answers Grafana and not as the datasource should: then the way to it is not the cause."""
+    proof = f"it answers: {clean(said, 160)}"
+    if says(_CERTIFICATE, said):
+        return (
+            "its certificate or scheme is not accepted",
+            proof,
+            "Correct http or https in its address, or give its CA.",
+        )
+    if says(_BARRED, said):
+        return "it answers and does not let Grafana in", proof, "Give the datasource the credentials it asks for."
+    if says(_ILL, said):
+        return "it answers with an error of its own", proof, f"{_BEHIND}, and at its log."
+    if says(_OTHER, said):
+        return "something else answers there", proof, f"{_BEHIND}: correct its address, path or type."
+    return None
+
+
+def _why(scene: Scene, said: str, namespace: str, name: str) -> tuple[str, str, str]:
+    """Why nothing answers, what proves it, what to do."""
+    why, proof = _nobody(scene, namespace, name)
+    if proof.endswith(("ready addresses", "ready address")):
+        if says(_SILENT, said):
+            silent = "its Service has ready pods and no answer comes in time"
+            return silent, proof, "Look at NetworkPolicies between the two, and at the load of what is behind it."
+        return why, proof, "Correct its port, or look at what its pods listen on."
+    return why, proof, _CORRECT
+
+
+def _nobody(scene: Scene, namespace: str, name: str) -> tuple[str, str]:
     if not scene.known("services", namespace):
         return "it does not answer", ""
     service = next((s for s in scene.read("services", namespace) if s.metadata.name == name), None)

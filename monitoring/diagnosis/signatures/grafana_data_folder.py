@@ -5,7 +5,7 @@ from __future__ import annotations
 from monitoring.diagnosis.argo_words import to_grafana
 from monitoring.diagnosis.base import Layer, Signature, finding, log_line
 from monitoring.diagnosis.containers import ended_at, state_of
-from monitoring.diagnosis.scene import Scene
+from monitoring.diagnosis.scene import Scene, claim_names
 from monitoring.verdict import Finding
 
 
@@ -34,11 +34,16 @@ def not_writable(scene: Scene) -> Finding | None:
         line = bad.log_has(("is not writable", "permission denied", "read-only file system", "readonly database"))
         if line and ("/var/lib/grafana" in line or "readonly database" in line.lower()):
             read_only = "read-only file system" in line.lower()
+            # without a volume there it is the container's own file system (readOnlyRootFilesystem)
+            own = read_only and bool(bad.pod.spec.containers) and not claim_names(bad.pod)
             return finding(
                 "G5",
                 "data_not_writable",
                 "Grafana may not write its data folder",
-                "Grafana may not write /var/lib/grafana on its volume"
+                "Grafana may not write /var/lib/grafana: its root file system is read-only and no claim is mounted. "
+                "Mount a volume there, an emptyDir at least, or allow it to write."
+                if own
+                else "Grafana may not write /var/lib/grafana on its volume"
                 + (": it is mounted read-only. " if read_only else ". ")
                 + "Give the export to uid 472, or turn persistence off.",
                 (log_line(bad.name, line), state_of(bad)),

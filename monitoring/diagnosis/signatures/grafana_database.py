@@ -17,7 +17,7 @@ from monitoring.diagnosis.scene import Bad, Scene, claim_names
 from monitoring.snapshot import Need
 from monitoring.verdict import Finding
 
-LOCKED = ("database is locked", "disk i/o error", "database disk image is malformed")
+LOCKED = ("database is locked", "disk i/o error")
 _MIGRATING = ("starting db migrations", "executing migration", 'msg="migrations')
 _OTHER_DATABASE = pattern(
     r"failed to (?:connect to|check table existence|init)[^\n]{0,40}database|pq: |error 1045|"

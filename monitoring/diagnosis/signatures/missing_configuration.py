@@ -6,6 +6,7 @@ from monitoring.checks.text import clean, phrase
 from monitoring.diagnosis.argo_words import repair_of
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, pattern, says
 from monitoring.diagnosis.containers import rollback
+from monitoring.diagnosis.gathering import OPERATED
 from monitoring.diagnosis.owning import owner_name
 from monitoring.diagnosis.remedies import ADMIN_SECRET, SYNC_RESOURCES, Remedy, remedy
 from monitoring.diagnosis.scene import Scene
@@ -16,6 +17,13 @@ _GONE = pattern(
     r"(?P<kind>secrets?|configmaps?) \"(?P<name>[^\"]{1,253})\" not found|"
     r"couldn't find key (?P<key>\S{1,253}) in (?P<of>Secret|ConfigMap) \S{1,300}|"
     r"references non-existent (?:secret|config) key:? ?(?P<lost>\S{0,253})"
+)
+
+
+#: what the operator makes for its StatefulSets (prometheus-operator: pkg/{prometheus,alertmanager}): never by hand
+_GENERATED = pattern(
+    r"secrets? \"(?:alertmanager-[^\"]{1,200}-(?:generated|tls-assets-\d+|web-config|cluster-tls-config)|"
+    r"prometheus-[^\"]{1,200})\"|configmaps? \"prometheus-[^\"]{1,200}-rulefiles-\d{1,4}\""
 )
 
 
@@ -50,8 +58,12 @@ def of_volume(scene: Scene) -> Finding | None:
                     "G6",
                     "missing_configuration",
                     "Something the pod mounts is not there",
-                    f"{pod.metadata.name} waits for a volume: {phrase(event.message)}. Create it; the kubelet tries "
-                    "again by itself.",
+                    f"{pod.metadata.name} waits for a volume: {phrase(event.message)}. "
+                    + (
+                        "The Prometheus operator makes it: look at the operator and its log."
+                        if scene.kind in OPERATED and says(_GENERATED, event.message)
+                        else "Create it; the kubelet tries again by itself."
+                    ),
                     (event_line(scene, event),),
                     0.95,
                     remedies=_remedies(scene, event.message),

@@ -59,23 +59,36 @@ def _first(scene: Scene, among: list[Bad]) -> Finding | None:
     for bad in among:
         if is_sidecar_name(bad.name, bad.image) or not bad.lines or (bad.recovered and not bad.crashes):
             continue
-        for row in ROWS:
-            line = _line(bad, row)
-            if line:
-                return _finding(scene, bad, row, line)
+        told = _closing(bad) or next(((row, line) for row in ROWS if (line := _line(bad, row))), None)
+        if told is not None:
+            return _finding(scene, bad, *told)
     return None
+
+
+#: the words with which programs say that they end for this
+_FATAL = pattern(
+    r"^\W{0,3}(?:error|fatal|panic)\b|(?:level|lvl)=(?:fatal|panic|crit)|msg=\"fatal error|^F\d{4} |failed to start"
+)
+
+
+def _closing(bad: Bad) -> tuple[Words, str] | None:
+    """What the last of its lines that says "I end" names: what it complained about before that did not end it."""
+    line = next((line for line in reversed(bad.lines[-15:]) if _FATAL.search(line)), "") if bad.crashes else ""
+    row = next((row for row in ROWS if _fits(bad, row, line)), None) if line else None
+    return (row, line) if row is not None else None
 
 
 def _line(bad: Bad, row: Words) -> str:
     """The last line that fits. Of refused connections those to itself say nothing: it was not up yet."""
-    for line in reversed(bad.lines):
-        if row.words.search(line) and not REFUSED.search(line):
-            if row.cause == "dependency_unreachable" and (_OWN_PORT.search(line) or not _fails(line)):
-                continue
-            if row.id == "W16" and not bad.crashes:
-                continue
-            return line
-    return ""
+    return next((line for line in reversed(bad.lines) if _fits(bad, row, line)), "")
+
+
+def _fits(bad: Bad, row: Words, line: str) -> bool:
+    if not row.words.search(line) or REFUSED.search(line):
+        return False
+    if row.cause == "dependency_unreachable" and (_OWN_PORT.search(line) or not _fails(line)):
+        return False
+    return row.id != "W16" or bad.crashes
 
 
 _FAILING = pattern(r"refused|timed? ?out|timeout|unreachable|no route|reset|deadline|fail|error|econn")

@@ -13,11 +13,13 @@ from monitoring.checks.pods import condition
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.base import LONGEST, Layer, Signature, finding, from_then, older, pattern, says
 from monitoring.diagnosis.remedies import UNCORDON, Remedy, remedy
-from monitoring.diagnosis.scene import Scene
+from monitoring.diagnosis.scene import Scene, begun
 from monitoring.snapshot import Need, Objects
 from monitoring.verdict import Finding
 
 _PATIENCE = 15
+#: a queue may hold a pod for a while
+_GATED = 120
 _VOLUME = pattern(
     r"unbound immediate|persistentvolumeclaim \"|persistentvolumeclaims? .{0,80}not found|"
     r"available persistent volumes to bind"
@@ -110,6 +112,29 @@ def waits_for_volume(scene: Scene) -> Finding | None:
     return None
 
 
+def gated(scene: Scene) -> Finding | None:
+    """A gate keeps the pod from the scheduler, and whoever set it does not take it away."""
+    for pod in scene.pods:
+        found = condition(pod.status.conditions, "PodScheduled")
+        if found is None or found.reason != "SchedulingGated" or not older(scene, begun(pod), _GATED):
+            continue
+        names = listing(clean(gate.name, 120) for gate in pod.spec.scheduling_gates) or "a gate"
+        return finding(
+            "G17",
+            "scheduling_gated",
+            "The pod is not given to the scheduler",
+            f"{pod.metadata.name} waits{from_then(scene, begun(pod))} behind {names}, which nobody has taken away. "
+            "Look at the controller that sets it, as a queue does.",
+            (
+                f"{pod.metadata.name} PodScheduled=False (SchedulingGated): {clean(found.message, 240)}",
+                f"gates: {names}",
+            ),
+            0.93,
+            at=begun(pod),
+        )
+    return None
+
+
 def _only_volume(message: str) -> bool:
     return bool(says(_VOLUME, message)) and "Insufficient" not in message[:LONGEST]
 
@@ -182,6 +207,13 @@ SIGNATURES = (
         _PAGE,
         unschedulable,
         needs,
+    ),
+    Signature(
+        "G17",
+        Layer.SCHEDULING,
+        "A scheduling gate holds the pod back.",
+        "https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/",
+        gated,
     ),
     Signature(
         "G17",

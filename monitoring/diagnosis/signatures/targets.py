@@ -44,9 +44,15 @@ _WHYS = (
         "Give the scrape its CA, or renew the certificate.",
     ),
     _Why(
+        "target_content_type",
+        pattern(r"blank content-type|fallback_scrape_protocol|unsupported content-?type"),
+        "it does not say what its answer is, which Prometheus 3 no longer takes",
+        "Set fallbackScrapeProtocol in its ServiceMonitor, or correct the exporter.",
+    ),
+    _Why(
         "target_wrong_path",
         pattern(
-            r"http status 404|http status 30\d|text/html|unsupported content type|expected a valid start token|"
+            r"http status 404|http status 30\d|text/html|expected a valid start token|"
             r"invalid metric"
         ),
         "what it answers are no metrics",
@@ -73,7 +79,7 @@ _WHYS = (
     ),
     _Why(
         "target_limits",
-        pattern(r"sample_limit|label_limit|body size limit"),
+        pattern(r"sample.limit|label.{0,12}limit|body size limit|target.limit"),
         "it gives more than the limit allows",
         "Raise the limit, or drop what is not needed.",
     ),
