@@ -2,8 +2,8 @@
 
 ``subject`` or ``subjects`` say what is asked about, ``expect`` what has to be found, ``objects``, ``logs``, ``fetches``
 and so on what was read (see ``monitoring.snapshot.from_case``). ``held_out`` names the batch of a case that was written
-before the signatures were looked at (docs/diagnosis.md gives the hit rates). A case may start from another one (``like``) and
-replace parts of it: what stands there is laid over it, objects by their name.
+before the signatures were looked at (docs/diagnosis.md gives the hit rates). A case may start from another one
+(``like``) and replace parts of it: what stands there is laid over it, objects by their name.
 """
 
 from __future__ import annotations
