@@ -18,15 +18,18 @@ CLICK_POINTS = ("before_commit", "committed", "answering")
 #: and of one that carries runs on, in the order a run meets them; a test walks both lists
 POINTS = (
     "claimed",
+    "started",
     "prepared",
     "before_intent",
     "after_intent",
     "after_effect",
     "after_outcome",
     "in_wait",
+    "before_release",
     "step_done",
     "in_verify",
     "before_end",
+    "ended",
 )
 
 

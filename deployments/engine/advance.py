@@ -60,7 +60,9 @@ def advance(run_id: str, *, opener: Callable[[], Cluster] = open_cluster, owner:
             _log.exception("a slice crashed", extra={"run": run_id})
             return _after_crash(journal, error)
         if pause == END:
+            point("ended")
             return Slice(claimed=True)
+        point("before_release")
         return Slice(claimed=True, wake_at=journal.release(pause))
 
 

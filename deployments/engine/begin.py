@@ -40,6 +40,7 @@ def start(journal: Journal) -> Pause:
         entry.run.started_at = entry.at
         entry.move(RunState.RUNNING, "")
         entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after it was queued")
+    point("started")
     return GO_ON
 
 

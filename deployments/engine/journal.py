@@ -63,6 +63,8 @@ class Entry:
         if state not in TRANSITIONS[RunState(run.state)]:
             raise ValueError(f"run {run.number}: {run.state} cannot become {state.value}")
         self.moved = True
+        if state in FINAL and state != RunState.CANCELLED:
+            sentence = f"{sentence}{_too_late(run)}"
         run.state, run.state_changed_at, run.sentence = state.value, self.at, redact(sentence, _SENTENCE)
         if state not in FINAL:
             return
@@ -84,6 +86,14 @@ class Entry:
         """Give the run back, to be woken at a time."""
         self.released = True
         self.run.lease_owner, self.run.lease_until, self.run.wake_at = "", None, wake_at
+
+
+def _too_late(run: Run) -> str:
+    """A cancel that was taken while the last words of a run were on their way: it is said that it changed nothing."""
+    if run.cancel_requested_at is None:
+        return ""
+    who = run.cancel_requested_by.get_username() if run.cancel_requested_by else "somebody"
+    return f" The cancel of {who} came too late."
 
 
 class Journal:

@@ -7,6 +7,7 @@ a new one and a line in the ledger. Its Argo CD sees objects, never who wrote th
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,12 @@ NAMESPACE = "platform-monitoring"
 
 
 def case(name: str) -> dict[str, Any]:
-    """A recorded case."""
+    """A recorded case, each time anew."""
+    return copy.deepcopy(_read(name))
+
+
+@functools.cache
+def _read(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.load((CASES / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
     return loaded
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,21 +11,9 @@ from django.contrib.auth.models import User
 
 from deployments.catalogue import families, registry
 from deployments.catalogue.action import (
-    MARK,
-    Action,
-    Apply,
     Call,
     Condition,
-    Create,
-    Delete,
-    Effect,
-    Evict,
-    FollowUp,
-    Params,
-    Patch,
     PlanDraft,
-    StepSpec,
-    Verification,
 )
 from deployments.catalogue.seen import Outlook, Predicate, Seen
 from deployments.engine import following, planning, requests, sweep
@@ -37,103 +25,16 @@ from deployments.services import request_plan, start_run
 from deployments.states import FollowState, RunState
 from deployments.undo import refusal, request_undo
 from integrations.errors import Unreachable
-from monitoring.snapshot import Objects
 from tests.deployments.conftest import carry_on
 from tests.deployments.fake import NAMESPACE, FakeCluster
+from tests.deployments.one_effect import CONFIG, ONE, OneParams, board, install
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CONFIG = "configmaps"
-_EFFECTS: dict[str, Effect] = {
-    "create": Create(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "board", "annotations": {MARK: "${run.mark}"}},
-            "data": {"by": "${run.user}", "until": "${run.time+3600}"},
-        }
-    ),
-    "secret": Create(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "board", "annotations": {MARK: "${run.mark}"}},
-            "stringData": {"admin-password": "${run.secret}"},
-        }
-    ),
-    "apply": Apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "board", "annotations": {MARK: "${run.mark}"}},
-            "data": {"a": "2"},
-        },
-        manager="boards",
-    ),
-    "patch": Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "data": {"a": "2", "b": None}}),
-    "delete": Delete(),
-    "evict": Evict(),
-    "call": Call("alertmanager", "POST", "/api/v2/silences", Condition("test_called", {}), {"comment": "${run.mark}"}),
-}
-
-
-class OneParams(Params, frozen=True):
-    """Which effect, and how."""
-
-    effect: str
-    resource: str = CONFIG
-    follow: Annotated[int, msgspec.Meta(ge=0)] = 0
-
-
-def _draft(_snapshot: Any, params: OneParams) -> PlanDraft:
-    follows = FollowUp("one-effect", {"effect": "patch"}, 0, "put it back") if params.follow else None
-    step = StepSpec(
-        verb="do",
-        title=f"{params.effect} the board",
-        how=params.effect,
-        resource="silences.alertmanager" if params.effect == "call" else params.resource,
-        namespace="" if params.effect == "call" else NAMESPACE,
-        name="board",
-        effect=_EFFECTS[params.effect],
-        timeout_seconds=5,
-    )
-    return PlanDraft(
-        params=msgspec.to_builtins(params),
-        preconditions=(),
-        steps=(step,),
-        verification=Verification((), 0, 0),
-        undo="as stored",
-        follow_up=follows,
-    )
-
-
-ONE = Action(
-    slug="one-effect",
-    title="One effect",
-    tier=1,
-    summary="For tests.",
-    params=OneParams,
-    needs=lambda _snapshot, _params: (Objects(CONFIG, NAMESPACE),),
-    draft=_draft,
-    rules=(),
-    undo="as stored",
-    undoable=True,
-)
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> None:
-    monkeypatch.setitem(registry._ACTIONS, ONE.slug, ONE)
-
-    def called(_snapshot: Any, _args: Any, _memory: Any) -> Seen:
-        return Seen(Outlook.MET if cluster.calls else Outlook.NOT_YET, f"{len(cluster.calls)} calls")
-
-    monkeypatch.setitem(families.CONDITIONS, "test_called", Predicate(lambda _s, _a: (), called))
-
-
-def board(**data: str) -> dict[str, Any]:
-    """A ConfigMap that is there."""
-    meta = {"name": "board", "namespace": NAMESPACE, "uid": "cm-1"}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+    install(monkeypatch, cluster)
 
 
 def planned(cluster: FakeCluster, effect: str, **params: Any) -> Plan:
@@ -311,7 +212,7 @@ def test_what_fails_is_undone_by_itself_where_the_action_says_so(
         return Seen(Outlook.FAILED, "it never came up")
 
     def draft(snapshot: Any, params: OneParams) -> PlanDraft:
-        drafted = _draft(snapshot, params)
+        drafted = ONE.draft(snapshot, params)
         step = msgspec.structs.replace(drafted.steps[0], until=Condition("test_never", {}))
         return msgspec.structs.replace(drafted, steps=(step,))
 

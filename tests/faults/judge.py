@@ -47,6 +47,7 @@ def violations(ledger: Iterable[Row], told: Told) -> list[str]:
         *_lines(told),
         *_unfinished(told),
         *_clicks(told),
+        *_cancels(marked, told),
     ]
 
 
@@ -173,6 +174,17 @@ def _clicks(told: Told) -> Iterator[str]:
             yield f"J10: the click {key} became {len(set(runs))} runs"
         if not set(runs) <= known:
             yield f"J10: the run of the click {key} is lost"
+
+
+def _cancels(marked: Sequence[Row], told: Told) -> Iterator[str]:
+    """J11: an accepted cancel ends the run as cancelled, or the run says that it came too late; *before* is before."""
+    worked = {str(entry["mark"]).partition(".")[0] for entry in marked}
+    for run in told.runs:
+        if run["state"] == "cancelled":
+            if run["id"] in worked and " before it" in run["sentence"]:
+                yield f"J11: run {run['id']} had effects, and says: {run['sentence']}"
+        elif run["cancel_requested_at"] and run["state"] in FINAL and "came too late" not in run["sentence"]:
+            yield f"J11: run {run['id']} took a cancel, is {run['state']}, and does not say why"
 
 
 def _mark(step: Row) -> str:
