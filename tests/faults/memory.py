@@ -109,11 +109,15 @@ def told(clicks: dict[str, list[str]] | None = None) -> Told:
 class World:
     """One experiment: a cluster, a person, runs. ``found`` are the broken promises that only the experiment sees."""
 
+    #: which web process takes the clicks, of all that there were
+    process = 0
+
     def __init__(self, operator: User) -> None:
         self.cluster = Ledgered()
         self.operator = operator
         self.clicks: dict[str, list[str]] = {}
         self.found: list[str] = []
+        World.process = 0
 
     def plan(self, **params: Any) -> Any:
         """The repair with short times."""
@@ -287,12 +291,8 @@ def never_ready(world: World) -> None:
 
 def lost_messages(world: World) -> None:
     """E06: no message arrives; only the sweep knows."""
-    run = world.click(world.plan())
-    Run.objects.filter(pk=run.pk).update(wake_at=now() - timedelta(seconds=10))
-    for _ in range(60):
-        for found in sweep.sweep():
-            advance(found, opener=lambda: world.cluster, owner="w")
-        Run.objects.filter(pk=run.pk, wake_at__isnull=False).update(wake_at=now())
+    world.click(world.plan())
+    _swept(world)
 
 
 def cancelled(world: World) -> None:
@@ -305,6 +305,54 @@ def cancelled(world: World) -> None:
     world.cluster.after_write = cancel
     world.work(run)
     _no_more_than(world, 1, "after the cancel")
+
+
+def cancelled_at_the_end(world: World) -> None:
+    """E16: the cancel is taken when the last evidence was read already."""
+    run = world.click(world.plan())
+
+    def late(name: str, _step: int | None = None) -> None:
+        if name == "before_end":
+            cancel_run(world.operator, run)
+
+    with mock.patch("deployments.engine.verify.point", late):
+        world.work(run)
+    if run.cancel_requested_at is None:
+        world.found.append("E16: nothing was cancelled at the end")
+
+
+def cancelled_unheard(world: World) -> None:
+    """E16: cancelled while no worker is there; one comes later."""
+    run = world.click(world.plan())
+    cancel_run(world.operator, run)
+    world.work(run)
+    _no_more_than(world, 0, "of a run that was cancelled before it started")
+
+
+def web_died(world: World) -> None:
+    """E04, E05: the web process dies after its commit and before any message; the form is sent again, to a new process,
+    when the sweep has carried the run to its end."""
+    plan = world.plan()
+    with dies_at("committed"):
+        world.click(plan)
+    run = Run.objects.get()
+    world.clicks["click"] = [run.pk]
+    _swept(world)
+    World.process += 1
+    try:
+        world.click(plan)
+    except Refusal:
+        pass
+
+
+def _swept(world: World) -> None:
+    """The sweep alone tells of due work, long enough for any run."""
+    later = now() - timedelta(seconds=30)
+    Run.objects.filter(wake_at__isnull=False).update(wake_at=later)
+    for _ in range(60):
+        for found in sweep.sweep():
+            advance(found, opener=lambda: world.cluster, owner="w")
+        Run.objects.filter(wake_at__isnull=False).update(wake_at=later)
 
 
 def stopped(world: World) -> None:
@@ -366,6 +414,9 @@ EXPERIMENTS: dict[str, Callable[[World], None]] = {
     "never ready": never_ready,
     "lost messages": lost_messages,
     "cancelled": cancelled,
+    "cancelled at the end": cancelled_at_the_end,
+    "cancelled unheard": cancelled_unheard,
+    "web died": web_died,
     "stopped": stopped,
     "stopped while reading": stopped_while_reading,
     "poisoned": poisoned,

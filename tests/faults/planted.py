@@ -159,6 +159,42 @@ def no_key(stack: ExitStack) -> None:
     _set(stack, "deployments.gates", "holder_of", lambda _keys: None)
 
 
+def key_in_memory(stack: ExitStack) -> None:
+    """Keeps the keys of clicks in the web process: the next process has not heard of them."""
+    from deployments import services
+    from tests.faults.memory import World
+
+    original = services._key
+
+    def key(user: Any, kind: str, given: str) -> str:
+        return original(user, kind, f"{given}{World.process}")
+
+    _set(stack, "deployments.services", "_key", key)
+    _set(stack, "deployments.gates", "holder_of", lambda _keys: None)
+
+
+def message_alone(stack: ExitStack) -> None:
+    """Trusts ``on_commit`` to be an outbox: what a web process did not send before it died, nobody looks for."""
+    from deployments.models import Run
+
+    def begun(*_args: Any) -> list[str]:
+        return [pk for pk in original() if Run.objects.get(pk=pk).started_at]
+
+    original = _original("deployments.engine.sweep", "sweep")
+    _set(stack, "deployments.engine.sweep", "sweep", begun)
+
+
+def cancel_by_message(stack: ExitStack) -> None:
+    """Tells only the workers that are there that a run is cancelled, as a task queue's *revoke* does."""
+    _set(stack, "deployments.services", "unclaimed.move", lambda *_: None)
+    _set(stack, "deployments.engine.advance", "_in_doubt", lambda run: True)
+
+
+def silent_about_cancel(stack: ExitStack) -> None:
+    """Takes a cancel, ends otherwise, and says nothing of it."""
+    _set(stack, "deployments.engine.journal", "_too_late", lambda run: "")
+
+
 def success_unseen(stack: ExitStack) -> None:
     """Calls a run succeeded because its steps were made."""
     from deployments.engine import verify
@@ -209,6 +245,10 @@ BUGS: dict[str, Plant] = {
         no_fence,
         no_locks,
         no_key,
+        key_in_memory,
+        message_alone,
+        cancel_by_message,
+        silent_about_cancel,
         success_unseen,
         no_sweep,
         deaf_to_cancel,

@@ -3,8 +3,10 @@ stop switch works meanwhile. Two of everything that tells of due work (E09): not
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.faults.conftest import Site
+from tests.faults.conftest import NODES, Site
 from tests.faults.harness import Stage, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(600)]
@@ -125,3 +127,44 @@ def timed(deed: Callable[[], Any]) -> tuple[Any, float]:
     """What it gave, and the seconds it took."""
     began = time.monotonic()
     return deed(), time.monotonic() - began
+
+
+#: a sweeper of its own, as quick as it can be
+_SWEEPER = """
+import django
+django.setup()
+from deployments.engine import sweep
+for _ in range(%d):
+    sweep.sweep()
+"""
+
+
+def test_two_beats_and_four_sweepers_do_nothing_twice(site: Site) -> None:
+    stage, since = site.stage, site.stage.last_seq()
+    second = stage.second_worker()
+    sweepers = [stage.spawn([sys.executable, "-c", _SWEEPER % 150], f"sweeper-{n}") for n in (1, 2)]
+    try:
+        pause = site.operator.plan("pause-auto-sync", {"application": "root-app", "minutes": 1})
+        clicks = {pause.key: site.operator.click(pause)}
+        for form in [site.plan() for _ in NODES]:
+            clicks[form.key] = site.operator.click(form)
+        ended = [stage.ended(run)["state"] for (run,) in clicks.values()]
+        assert set(ended) == {"succeeded"}, ended
+        (paused,) = clicks[pause.key]
+        stage.write("UPDATE deployments_followup SET due_at = datetime('now', '-1 second') WHERE run_id = ?", paused)
+        resumed = [row["id"] for row in wait_for("auto-sync is resumed", lambda: followers(stage, paused), 90)]
+        assert stage.ended(resumed[0])["state"] == "succeeded", stage.log(resumed[0])
+        for sweeper in sweepers:
+            assert sweeper.wait(240) == 0, stage.output("sweeper-1") + stage.output("sweeper-2")
+        assert len(followers(stage, paused)) == 1
+        asked = stage.rows("SELECT * FROM deployments_planrequest WHERE action = 'resume-auto-sync'")
+        assert len(asked) == 1
+        assert site.verdict(since, {**clicks, "the minute is over": resumed}) == []
+    finally:
+        os.killpg(second.pid, signal.SIGKILL)
+        second.wait()
+
+
+def followers(stage: Stage, run: str) -> list[dict[str, Any]]:
+    """The runs that followed a run by themselves."""
+    return stage.rows("SELECT * FROM deployments_run WHERE covered_by_id = ?", run)
