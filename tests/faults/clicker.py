@@ -9,6 +9,7 @@ Calls what the pages call (``deployments.services``); opens no connection to the
 | ``policy``: ``approvals`` | so many second people for everything from now on |
 | ``approve``: ``run``, ``who``, ``times`` | ``said``: empty for a yes that counts |
 | ``expire``: ``run`` | the yeses given so far become an hour older |
+| ``person`` | the ``name`` of who clicks, for the sign-in form |
 | ``wake``: ``run``, ``times`` | as many messages about one run |
 """
 
@@ -24,7 +25,10 @@ from typing import Any
 def _user() -> Any:
     from django.contrib.auth.models import User
 
-    made, _ = User.objects.get_or_create(username="storm", defaults={"is_superuser": True})
+    made, new = User.objects.get_or_create(username="storm", defaults={"is_superuser": True})
+    if new:
+        made.set_password("storm-demo")
+        made.save()
     return made
 
 
@@ -147,6 +151,7 @@ def main() -> None:
     django.setup()
     user = _user()
     does = {
+        "person": lambda user, _wish: {"name": user.username},
         "plan": _plan,
         "click": _click,
         "cancel": _cancel,

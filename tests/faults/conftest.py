@@ -39,8 +39,7 @@ class Site:
 
     def runs_of(self, form: Form) -> list[str]:
         """The runs there are of a plan."""
-        digest = form.address.split("/")[2]
-        rows = self.stage.rows("SELECT id FROM deployments_run WHERE plan_id = ? ORDER BY number", digest)
+        rows = self.stage.rows("SELECT id FROM deployments_run WHERE plan_id = ? ORDER BY number", form.plan)
         return [str(row["id"]) for row in rows]
 
     def verdict(self, since: int, clicks: dict[str, list[str]]) -> list[str]:

@@ -12,17 +12,21 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from tests.conftest import RedisServer
 from tests.faults.clusters import Cluster, LabCluster
 from tests.faults.judge import Told
+
+if TYPE_CHECKING:
+    from tests.faults.web import Person
 
 ROOT = Path(__file__).parents[2]
 APP = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/kube-prometheus-stack"
@@ -73,6 +77,9 @@ class Stage:
         self.cluster = cluster or LabCluster(directory, scenario=scenario, speed=speed)
         #: the ledger's end before the run of now, and the number of steps of its plan
         self.since, self.steps = 0, 1
+        #: who clicks in the storm, once there is a web process
+        self.person: Person
+        self.ending = threading.Event()
         self._second: subprocess.Popen[bytes] | None = None
         self._clicker: subprocess.Popen[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -157,6 +164,7 @@ class Stage:
 
     def stop(self) -> None:
         """Everything this stage started."""
+        self.ending.set()
         everything: list[subprocess.Popen[Any]] = [*self._processes, *filter(None, [self._clicker])]
         for process in everything:
             if process.poll() is None:

@@ -1,13 +1,15 @@
 """``python -m tests.faults.storm --runs 300 --seed 7``: runs of many actions, each in trouble, judged by the ledger.
 
-Real processes: an API server over HTTPS, a redis-server, Celery workers, one process that clicks. The API server is the
-lab's, or with ``--against KUBECONFIG --audit FILE`` a real one, judged by its audit log. Prints a line per run and a
-table at the end; exits 1 on the first broken promise. The same seed gives the same actions and troubles.
+Real processes: an API server over HTTPS, a redis-server, Celery workers, an observer, and a web process that people
+click in. The API server is the lab's, or with ``--against KUBECONFIG --audit FILE`` a real one, judged by its audit
+log. Prints a line per run and a table at the end; exits 1 on the first broken promise. The same seed gives the same
+actions and troubles.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
@@ -26,6 +28,8 @@ from tests.faults.identities import WRITER
 from tests.faults.judge import Told, violations
 from tests.faults.planted import BUGS
 from tests.faults.trouble import TROUBLES, Trouble
+from tests.faults.unseen import UNSEEN
+from tests.faults.web import served
 
 NAMESPACE = "platform-monitoring"
 _MANIFESTS = """apiVersion: v1
@@ -40,7 +44,7 @@ data: {run: "%(n)s"}
 """
 Params = dict[str, Any]
 #: each comes once before any comes again
-ALL: tuple[Trouble, ...] = (*TROUBLES, *DISTRUST)
+ALL: tuple[Trouble, ...] = (*TROUBLES, *UNSEEN, *DISTRUST)
 #: factor on all durations of the lab's controllers and kubelets
 _SPEED = 0.2
 
@@ -116,14 +120,14 @@ def one(
 ) -> Outcome:
     """One run under one trouble."""
     wish = make(stage, number)
-    answer = stage.click(do="plan", **wish)
-    if answer.get("unmet") or "plan" not in answer:
-        return Outcome(number, wish["action"], trouble.name, "", "no plan", 0.0, [f"no plan: {answer}"])
-    stage.since, stage.steps = stage.last_seq(), int(answer["steps"])
+    try:
+        form = stage.person.plan(wish["action"], wish["params"])
+    except AssertionError as error:
+        return Outcome(number, wish["action"], trouble.name, "", "no plan", 0.0, [f"no plan: {error}"])
+    stage.since, stage.steps = stage.last_seq(), _steps(stage, form.plan)
     detail = trouble.before(stage, dice)
     began = time.monotonic()
-    key = f"storm-{number}"
-    runs = stage.click(do="click", plan=answer["plan"], key=key, times=trouble.clicks)["runs"]
+    runs = stage.person.click(form, trouble.clicks)
     broken = [f"click: {run}" for run in runs if len(run) != 26]
     state = "refused"
     if not broken:
@@ -137,10 +141,15 @@ def one(
     trouble.heal(stage)
     ledger = stage.ledger(stage.since)
     if not broken:
-        broken = _judged(ledger, stage.told(runs, {key: runs}))
+        broken = _judged(ledger, stage.told(runs, {form.key: runs}))
         if state not in trouble.ends and not (state == "succeeded" and wish["action"] in trouble.spares):
             broken.append(f"ended as {state}: {stage.row(runs[0])['sentence']}")
     return Outcome(number, wish["action"], trouble.name, detail, state, seconds, broken, missed, len(ledger), runs)
+
+
+def _steps(stage: Stage, plan: str) -> int:
+    row = stage.rows("SELECT document FROM deployments_plan WHERE hash = ?", plan)[0]
+    return len(json.loads(row["document"])["steps"])
 
 
 def storm(
@@ -240,6 +249,7 @@ def main() -> int:
         stage = Stage(Path(directory), cluster=cluster, planted=options.planted)
         try:
             stage.start()
+            stage.person = served(stage)
             chosen = [trouble for trouble in ALL if trouble.name.startswith(options.only)]
             done = storm(stage, options.runs, options.seed, tell, chosen, options.minutes)
         finally:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.harness import Stage
 from tests.faults.storm import ALL, Outcome, cluster_for, storm
+from tests.faults.web import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(900)]
 
@@ -28,6 +29,7 @@ def test_no_trouble_breaks_a_promise(tmp_path: Path) -> None:
     stage = Stage(tmp_path, cluster=cluster_for(tmp_path))
     try:
         stage.start()
+        stage.person = served(stage)
         done = storm(stage, len(chosen), seed, told.append, chosen)
     finally:
         stage.stop()

@@ -88,7 +88,7 @@ def _redis(stage: Stage, dice: random.Random, _run: str) -> None:
 
 def _cancel(stage: Stage, dice: random.Random, run: str) -> None:
     time.sleep(dice.uniform(0, 1.0))
-    stage.click(do="cancel", run=run)
+    stage.person.cancel(run)
 
 
 def _rule(**rule: Any) -> Callable[[Stage, random.Random], str]:

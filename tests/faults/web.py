@@ -11,8 +11,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -34,13 +36,32 @@ class Web:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.observer: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Web:
         """Start it and wait until it answers."""
-        uvicorn = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1"]
-        self.process = self.stage.spawn([*uvicorn, "--port", str(self.port), "--no-access-log"], "web")
+        self._spawn()
         wait_for("the web process answers", self.answers, 60)
         return self
+
+    def _spawn(self) -> None:
+        uvicorn = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1"]
+        self.process = self.stage.spawn([*uvicorn, "--port", str(self.port), "--no-access-log"], "web")
+
+    def keep(self) -> None:
+        """From now on start it again whenever it is dead, as the product's supervisor does; and an observer too."""
+        self.observer = self._observe()
+        threading.Thread(target=self._keep, name="keeper", daemon=True).start()
+
+    def _keep(self) -> None:
+        while not self.stage.ending.wait(0.1):
+            if self.process is not None and self.process.poll() is not None:
+                self._spawn()
+            if self.observer is not None and self.observer.poll() is not None:
+                self.observer = self._observe()
+
+    def _observe(self) -> subprocess.Popen[bytes]:
+        return self.stage.spawn([sys.executable, "manage.py", "observe"], "observer")
 
     def answers(self) -> bool:
         """Whether ``/healthz`` says ok."""
@@ -52,13 +73,23 @@ class Web:
     def kill(self) -> None:
         """kill -9."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        _killed(self.process)
+
+    def kill_observer(self) -> None:
+        """kill -9."""
+        assert self.observer is not None
+        _killed(self.observer)
 
     def dead(self) -> None:
         """It killed itself at a kill point. :raises AssertionError: it did not, or ended otherwise."""
         assert self.process is not None
         assert self.process.wait(30) == -signal.SIGKILL, self.stage.output("web")
+
+
+def _killed(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):  # it is dead already
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +102,11 @@ class Form:
     @property
     def key(self) -> str:
         return self.fields["idempotency_key"]
+
+    @property
+    def plan(self) -> str:
+        """The plan that this form runs."""
+        return self.address.split("/")[2]
 
 
 class Person:
@@ -162,3 +198,12 @@ def run_of(answer: httpx.Response) -> str:
         return found[1]
     said = re.search(r'class="notice"[^>]*>(.*?)</div>', answer.text, re.S)
     return f"{answer.status_code}: {re.sub('<[^>]+>', ' ', said[1]).strip()[:300] if said else answer.text[:300]}"
+
+
+def served(stage: Stage) -> Person:
+    """The web process and the observer of a stage that runs, kept alive from now on; somebody who may do everything."""
+    stage.manage("collectstatic", "--noinput", "-v", "0")
+    name = stage.click(do="person")["name"]
+    web = Web(stage).start()
+    web.keep()
+    return Person(web, name)
