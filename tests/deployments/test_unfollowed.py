@@ -16,7 +16,8 @@ from deployments.states import FollowState, RunState
 from deployments.undo import request_undo
 from tests.deployments.conftest import carry_on
 from tests.deployments.fake import FakeCluster
-from tests.deployments.test_effects import CONFIG, ONE, OneParams, accepted, board, known  # noqa: F401
+from tests.deployments.one_effect import CONFIG, ONE, OneParams, board
+from tests.deployments.test_effects import accepted, known  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
