@@ -82,11 +82,15 @@ class Portal:
         """Process id of one of its processes."""
         return int((self.state / "logs" / f"{child}.pid").read_text())
 
+    @property
+    def redis_url(self) -> str:
+        """Address of its embedded Redis."""
+        told = Path(f"/proc/{self.pid('web')}/environ").read_bytes().split(b"\0")
+        return next(line.decode().partition("=")[2] for line in told if line.startswith(b"REDIS_URL="))
+
     def redis(self) -> redis.Redis:
         """Its embedded Redis."""
-        told = Path(f"/proc/{self.pid('web')}/environ").read_bytes().split(b"\0")
-        url = next(line.decode().partition("=")[2] for line in told if line.startswith(b"REDIS_URL="))
-        return redis.Redis.from_url(url)
+        return redis.Redis.from_url(self.redis_url)
 
     @property
     def database(self) -> Path:
