@@ -97,7 +97,7 @@ def bare_click(page: Page, base: str, store: redis.Redis, key: str) -> float:
     page.wait_for_url("**/done")
     while (at := store.get(f"bare:{key}")) is None:
         time.sleep(0.005)
-    return float(at) * 1000 - clicked(page)
+    return float(str(at, "ascii")) * 1000 - clicked(page)  # type: ignore[arg-type]  # redis-py types every reply as maybe awaitable
 
 
 @contextmanager
