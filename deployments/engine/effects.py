@@ -43,7 +43,7 @@ Live = dict[str, Any] | None
 
 def make(turn: Turn, step: Step) -> Pause:
     """Try the effect of the current step. The step is *pending*, or *intent* after a crash or a lost answer."""
-    unsure = step.state == StepState.INTENT.value
+    unsure, slow = step.state == StepState.INTENT.value, 0
     for _ in range(_CONFLICTS):
         try:
             live = turn.cluster.get(turn.spec.resource, turn.spec.namespace, turn.spec.name)
@@ -66,11 +66,12 @@ def make(turn: Turn, step: Step) -> Pause:
         step = _write_intent(turn, live)
         point("after_intent", turn.index)
         if time.monotonic() - read_at > FRESH_SECONDS:
+            slow += 1
             continue
         sent = _send(turn, step, live)
         if sent is not None:
             return sent
-    return _busy(turn, step)
+    return _busy(turn, slow)
 
 
 def _decided(turn: Turn, live: Live, *, unsure: bool) -> Pause | None:
@@ -300,7 +301,15 @@ def expected_of(targets: dict[str, Target]) -> dict[str, Any]:
     return {key: _expected(target) for key, target in targets.items()}
 
 
-def _busy(turn: Turn, step: Step) -> Pause:
-    """Three times somebody else wrote between our read and our write, and each time the plan still fitted."""
-    said = f"{turn.spec.name} was changed by others {_CONFLICTS} times while it was to be written."
-    return wait(turn, step, said, pause=2.0)
+def _busy(turn: Turn, slow: int) -> Pause:
+    """Each try was forestalled, and each time the plan still fitted: somebody else wrote between our read and our
+    write, or (``slow`` times) the reading was too old before it could be used. The server refused or nothing was sent:
+    nothing is in doubt."""
+    said = []
+    if slow < _CONFLICTS:
+        said.append(f"{turn.spec.name} was changed by others {_CONFLICTS - slow} times while it was to be written.")
+    if slow:
+        said.append(
+            f"This worker is too slow: {slow} readings were older than {FRESH_SECONDS:.0f} s before their write."
+        )
+    return wait(turn, patience.not_sent(turn), " ".join(said), pause=2.0)

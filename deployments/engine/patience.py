@@ -15,12 +15,17 @@ def not_answered(turn: Turn, step: Step, error: SourceError) -> Pause:
         return later(turn, step, error)
     if not error.transient:
         return turn.end(RunState.FAILED, f"The API server refused the write: {error.sentence}", StepState.FAILED)
-    # a certain "not now" (a budget, too many requests, no connection): nothing is in doubt
+    # a certain "not now" (a budget, too many requests, no connection)
+    return later(turn, not_sent(turn), error)
+
+
+def not_sent(turn: Turn) -> Step:
+    """The effect of the current step was certainly not made: its intent stands for nothing that could still happen."""
     with turn.journal.write() as entry:
         step = entry.step(turn.index)
         step.state = StepState.PENDING.value
         entry.save(step)
-    return later(turn, step, error)
+    return step
 
 
 def later(turn: Turn, step: Step, error: SourceError) -> Pause:

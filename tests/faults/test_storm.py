@@ -22,7 +22,7 @@ def test_no_trouble_breaks_a_promise(tmp_path: Path) -> None:
     if not shutil.which("redis-server"):
         pytest.skip("redis-server is not installed")
     seed = int(os.environ.get("STORM_SEED", "11"))
-    # every kill point is walked in memory (test_planted), four with real processes (test_kill); here two by chance
+    # every point is walked in memory (test_engine), four with real processes (test_kill); here two by chance
     points = random.Random(seed).sample([trouble for trouble in ALL if trouble.name.startswith(_POINTS)], 2)
     chosen = [*(trouble for trouble in ALL if not trouble.name.startswith(_POINTS)), *points]
     told: list[Outcome] = []

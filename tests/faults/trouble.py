@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.fault import POINTS
-from tests.faults.harness import Stage
+from tests.faults.harness import Stage, wait_for
 
 #: the kill points that every step with an effect passes
 STEPWISE = ("before_intent", "after_intent", "after_effect", "after_outcome", "step_done")
@@ -86,6 +86,18 @@ def _redis(stage: Stage, dice: random.Random, _run: str) -> None:
     stage.redis.start()
 
 
+def _dies_while_sending(stage: Stage, dice: random.Random, run: str) -> None:
+    """The worker dies with its write on its way; the write arrives when the next worker may have sent its own."""
+    query = "SELECT 1 FROM deployments_step WHERE run_id = ? AND state = 'intent'"
+    wait_for("a write is on its way", lambda: stage.rows(query, run), 60)
+    sent = time.monotonic()
+    time.sleep(dice.uniform(0.2, 0.6))
+    stage.kill_worker()
+    stage.start_worker()
+    stage.ended(run)
+    time.sleep(max(0.0, sent + _LATE + 1 - time.monotonic()))
+
+
 def _cancel(stage: Stage, dice: random.Random, run: str) -> None:
     time.sleep(dice.uniform(0, 1.0))
     stage.person.cancel(run)
@@ -110,6 +122,8 @@ def _struck(
     return Trouble(name, _rule(**rule), heal=_clear, ends=ends, spares=spares)
 
 
+#: seconds that a write is on its way: longer than a lease and the start of a worker
+_LATE = 12
 _EITHER = frozenset({"succeeded", "cancelled"})
 _WRITES: dict[str, Any] = {"verb": "patch,create,delete,update", "dry_run": False}
 #: a server that says no in the middle: the run says so, with what was made before
@@ -126,6 +140,12 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("E10 clicked 20 times", _nothing, clicks=20),
     Trouble("E11 two workers at once", _two_workers, after=_woken, heal=Stage.end_second),
     _struck("E14 answer lost", action="reset", when="after", count=1, **_WRITES),
+    Trouble(
+        "E14 write arrives late",
+        _rule(action=f"delay:{_LATE}", count=1, **_WRITES),
+        after=_dies_while_sending,
+        heal=_clear,
+    ),
     Trouble("E15 cancelled", _nothing, after=_cancel, ends=_EITHER),
     _struck("E20 500 before", action="status:500", count=2, **_WRITES),
     _struck("E20 500 after", action="status:500", when="after", count=1, **_WRITES),
