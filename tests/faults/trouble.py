@@ -92,8 +92,7 @@ def _dies_while_sending(stage: Stage, dice: random.Random, run: str) -> None:
     wait_for("a write is on its way", lambda: stage.rows(query, run), 60)
     sent = time.monotonic()
     time.sleep(dice.uniform(0.2, 0.6))
-    stage.kill_worker()
-    stage.start_worker()
+    os.kill(int(stage.row(run)["lease_owner"].rpartition("/")[2]), signal.SIGKILL)
     stage.ended(run)
     time.sleep(max(0.0, sent + _LATE + 1 - time.monotonic()))
 
@@ -122,7 +121,7 @@ def _struck(
     return Trouble(name, _rule(**rule), heal=_clear, ends=ends, spares=spares)
 
 
-#: seconds that a write is on its way: longer than a lease and the start of a worker
+#: seconds that a write is on its way: longer than a lease and the sweep after it
 _LATE = 12
 _EITHER = frozenset({"succeeded", "cancelled"})
 _WRITES: dict[str, Any] = {"verb": "patch,create,delete,update", "dry_run": False}
