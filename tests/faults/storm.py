@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults import deeds
 from tests.faults.clusters import Cluster, LabCluster, RealCluster
 from tests.faults.distrust import DISTRUST
 from tests.faults.harness import Stage, wait_for
@@ -92,8 +93,11 @@ def _evict_pod(stage: Stage, _number: int) -> Params:
     return _pod(stage, "evict-pod")
 
 
-#: what is run: a patch of one object, of a custom resource, applies, a deletion, an eviction
-ACTIONS: tuple[Callable[[Stage, int], Params], ...] = (_label, _taint, _refresh, _apply, _delete_pod, _evict_pod)
+#: what is run, each kind of effect: patches, one of a custom resource, applies, deletion, eviction, creation, a call
+ACTIONS: tuple[Callable[[Stage, int], Params], ...] = (
+    *(_label, _taint, _refresh, _apply, _delete_pod, _evict_pod),
+    *(deeds.run_cronjob, deeds.silence),
+)
 
 
 @dataclass(slots=True)
@@ -139,7 +143,7 @@ def one(
     seconds = time.monotonic() - began
     missed = stage.fault.exists()
     trouble.heal(stage)
-    ledger = stage.ledger(stage.since)
+    ledger = [*stage.ledger(stage.since), *deeds.silences(stage, runs)]
     if not broken:
         broken = _judged(ledger, stage.told(runs, {form.key: runs}))
         if state not in trouble.ends and not (state == "succeeded" and wish["action"] in trouble.spares):
@@ -184,8 +188,8 @@ def storm(
 def _altogether(stage: Stage, began: int, done: Sequence[Outcome]) -> list[str]:
     """All runs once more, against the whole ledger: what came after its run had ended is in no run's own part."""
     clicks = {f"storm-{outcome.number}": outcome.runs for outcome in done}
-    told = stage.told(sorted({run for runs in clicks.values() for run in runs}), clicks)
-    return _judged(stage.ledger(began), told)
+    runs = sorted({run for each in clicks.values() for run in each})
+    return _judged([*stage.ledger(began), *deeds.silences(stage, runs)], stage.told(runs, clicks))
 
 
 def _judged(ledger: Sequence[Mapping[str, Any]], told: Told) -> list[str]:

@@ -128,7 +128,7 @@ _WRITES: dict[str, Any] = {"verb": "patch,create,delete,update", "dry_run": Fals
 #: a server that says no in the middle: the run says so, with what was made before
 _SAID_NO = frozenset({"failed"})
 #: what was decided about moved; what is created or goes by its uid alone cannot be touched
-_MOVED, _UNTOUCHED = frozenset({"refused"}), ("apply-set", "evict-pod")
+_MOVED, _UNTOUCHED = frozenset({"refused"}), ("apply-set", "evict-pod", "run-cronjob-now", "silence-alerts")
 
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("none", _nothing),
@@ -151,7 +151,7 @@ TROUBLES: tuple[Trouble, ...] = (
     _struck("E13 moved by a rival", _MOVED, _UNTOUCHED, action="touch", count=2, **_WRITES),
     _struck("E20 409 storm", action="conflict", count=5, **_WRITES),
     _struck("E20 connection reset", action="reset", count=2, **_WRITES),
-    _struck("E20 403 in the middle", _SAID_NO, action="status:403", count=1, **_WRITES),
+    _struck("E20 403 in the middle", _SAID_NO, ("silence-alerts",), action="status:403", count=1, **_WRITES),
     _struck("E20 HTML after the effect", action="html", when="after", count=1, **_WRITES),
     _struck("E20 truncated JSON", action="truncate", count=1, **_WRITES),
     _struck("E20 wrong type", action="type:text/plain", count=1, **_WRITES),
