@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import re
 import resource
@@ -29,6 +30,9 @@ import httpx
 
 from benchmarks import stand, world
 from portal.serving.embedded import embedded_redis, free_port
+
+#: what the stream of that number asks with
+Requests = Callable[[int], bytes]
 
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 RATE = 10
@@ -99,7 +103,7 @@ class Reader(asyncio.Protocol):
 
 
 async def measure(
-    figures: Figures, pid: int, port: int, request: bytes, change: Callable[[int], Any], streams: int, seconds: int
+    figures: Figures, pid: int, port: int, requests: Requests, change: Callable[[int], Any], streams: int, seconds: int
 ) -> None:
     """Open the streams, let everything settle, change ten times a second, wait for the last delivery."""
     loop = asyncio.get_running_loop()
@@ -108,8 +112,10 @@ async def measure(
     readers = []
     for first in range(0, streams, 50):
         batch = [
-            (await loop.create_connection(lambda: Reader(request, figures), "127.0.0.1", port))[1]
-            for _ in range(min(50, streams - first))
+            (await loop.create_connection(functools.partial(Reader, requests(first + n), figures), "127.0.0.1", port))[
+                1
+            ]
+            for n in range(min(50, streams - first))
         ]
         await asyncio.gather(*(reader.opened for reader in batch))
         readers += batch
@@ -131,7 +137,7 @@ async def measure(
 
 
 @contextmanager
-def phaseboard(items: int) -> Iterator[tuple[int, int, bytes, Callable[[int], Any]]]:
+def phaseboard(items: int, streams: int) -> Iterator[tuple[int, int, Requests, Callable[[int], Any]]]:
     """A web process on a filled board: its pid, port, the request of a stream, and a function that changes an item."""
     with tempfile.TemporaryDirectory(prefix="phaseboard-bench-") as folder:
         redis = embedded_redis(Path(folder))
@@ -148,10 +154,14 @@ def phaseboard(items: int) -> Iterator[tuple[int, int, bytes, Callable[[int], An
         try:
             wait_for(f"http://127.0.0.1:{port}/healthz")
             topics = ",".join(f"item:{pk}" for pk in range(1, items + 1))
-            request = (
-                f"GET /live/?topics={topics}&since={position()} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                f"Cookie: sessionid={session()}\r\n\r\n"
-            ).encode()
+            query = f"topics={topics}&since={position()}"
+            browsers = [session() for _ in range(streams // 4 + 1)]
+
+            def request(number: int) -> bytes:
+                """Four windows to a browser, as many as may hold a stream open."""
+                cookie = f"Cookie: sessionid={browsers[number // 4]}"
+                return f"GET /live/?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}\r\n\r\n".encode()
+
             yield process.pid, port, request, change_an_item
         finally:
             process.terminate()
@@ -173,8 +183,9 @@ def session() -> str:
     from django.contrib.auth.models import Group, User
     from django.test import Client
 
-    user = User.objects.create_user("viewer")
-    user.groups.add(Group.objects.get(name="viewer"))
+    user, made = User.objects.get_or_create(username="viewer")
+    if made:
+        user.groups.add(Group.objects.get(name="viewer"))
     client = Client()
     client.force_login(user)
     return str(client.session.session_key)
@@ -196,7 +207,7 @@ def change_an_item(number: int) -> None:
 
 
 @contextmanager
-def nchan(size: int) -> Iterator[tuple[int, int, bytes, Callable[[int], Any]]]:
+def nchan(size: int) -> Iterator[tuple[int, int, Requests, Callable[[int], Any]]]:
     """The same of nginx with nchan."""
     with tempfile.TemporaryDirectory(prefix="nchan-bench-") as folder:
         port = free_port()
@@ -221,7 +232,7 @@ def nchan(size: int) -> Iterator[tuple[int, int, bytes, Callable[[int], Any]]]:
                 client.post("/pub", content=text + "x" * max(0, size - len(text)))
 
             request = b"GET /sub HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
-            yield int(children[0]), port, request, change
+            yield int(children[0]), port, lambda _number: request, change
         finally:
             process.terminate()
             process.wait(10)
@@ -257,7 +268,7 @@ def main() -> int:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(files[1], 65_536), files[1]))
     ours = Figures("Phaseboard")
-    with phaseboard(chosen.items) as (pid, port, request, change):
+    with phaseboard(chosen.items, chosen.streams) as (pid, port, request, change):
         size = row_size()
         asyncio.run(measure(ours, pid, port, request, change, chosen.streams, chosen.seconds))
     print(f"{chosen.streams} streams, {RATE} changes/s of {size} bytes for {chosen.seconds} s; {stand.load()}")

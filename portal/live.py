@@ -17,30 +17,31 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs
 
 import redis.asyncio
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.db import close_old_connections
-from django.http import HttpRequest
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from common.publish import STREAM
 from portal import rows
-from portal.accounts.roles import Role, role_of
+from portal.accounts.roles import Role
 from portal.stream import Stream
+from portal.visitors import Visitor, resolve, session_key_of
 
 log = logging.getLogger(__name__)
 
 MAX_STREAMS = 1500
 MAX_TOPICS = 400
+#: a browser opens six connections to a host over HTTP/1.1, and every window of it shares them: streams leave it two, or
+#: the seventh window, and every click in the six, would wait for ever
+LASTING_PER_SESSION = 4
+#: milliseconds until a window beyond these asks again
+AGAIN_MS = 3000
 LIFETIME = 900.0
 HEARTBEAT = 15.0
 REAUTHORISE = 60.0
@@ -50,15 +51,6 @@ POLL_WITHOUT_REDIS = 2.0
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who opened a stream, and which of the topics asked for they may have."""
-
-    user_id: int
-    role: Role
-    topics: frozenset[str]
 
 
 class Hub:
@@ -181,6 +173,10 @@ class Hub:
         """Every topic some open page asked for."""
         return frozenset().union(*{stream.topics for stream in self.streams})
 
+    def lasting(self, session_key: str) -> int:
+        """How many windows of a session hold a stream open."""
+        return sum(stream.session_key == session_key and not stream.brief for stream in self.streams)
+
     def shared(self, topics: frozenset[str]) -> frozenset[str]:
         """The one copy of equal sets: a thousand pages of a kind ask for the same 200 topics."""
         return self._topic_sets.setdefault(topics, topics)
@@ -272,17 +268,6 @@ def _with_connections(function: Callable[..., Any], *args: Any) -> Any:
         close_old_connections()
 
 
-def resolve(session_key: str, topics: Collection[str]) -> Visitor | None:
-    """Who this session belongs to now and which topics they may have; None for nobody."""
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)
-    role = role_of(user)
-    if role is None or user.pk is None:
-        return None
-    return Visitor(user.pk, role, frozenset(topic for topic in topics if rows.allowed(topic, role)))
-
-
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -300,16 +285,6 @@ def _order(entry_id: str) -> tuple[int, int]:
 hub = Hub()
 
 
-def _session_key(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            with contextlib.suppress(CookieError):
-                morsel = SimpleCookie(value.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
-                if morsel is not None:
-                    return morsel.value
-    return ""
-
-
 async def _refuse(send: Send, status: int, sentence: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -321,6 +296,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     stream = await _admitted(scope, send)
     if stream is None:
         return
+    stream.brief = hub.lasting(stream.session_key) >= LASTING_PER_SESSION
     hub.streams.add(stream)  # before looking back, so that nothing falls between
     try:
         await _open(stream, stream.last_id, send)
@@ -342,7 +318,7 @@ async def _admitted(scope: Scope, send: Send) -> Stream | None:
     if len(hub.streams) >= MAX_STREAMS:
         await _refuse(send, 503, "Too many open pages on this process; the page itself still works.")
         return None
-    session_key = _session_key(scope)
+    session_key = session_key_of(scope)
     visitor = await hub.in_thread(resolve, session_key, asked) if session_key else None
     if visitor is None:
         await _refuse(send, 401, "Signed out.")
@@ -362,9 +338,8 @@ async def _open(stream: Stream, since: str, send: Send) -> None:
         (b"content-encoding", b"identity"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send(
-        {"type": "http.response.body", "body": b"retry: 1000\n" + stream.tick(hub.redis_answers), "more_body": True}
-    )
+    again = f"retry: {AGAIN_MS if stream.brief else 1000}\n".encode()
+    await send({"type": "http.response.body", "body": again + stream.tick(hub.redis_answers), "more_body": True})
     missed = await hub.missed(since) if since else None
     topics = stream.topics if missed is None else stream.topics & rows.spread(missed)
     if topics:
@@ -372,7 +347,11 @@ async def _open(stream: Stream, since: str, send: Send) -> None:
 
 
 async def _pump(stream: Stream, receive: Receive, send: Send) -> None:
-    """Send what gathers in the outbox until the client leaves, the session ends or 15 minutes are over."""
+    """Send what gathers in the outbox until the client leaves, the session ends or 15 minutes are over; a brief stream
+    ends with what there is."""
+    if stream.brief:
+        await send({"type": "http.response.body", "body": stream.frame(hub.redis_answers) if stream.outbox else b""})
+        return
     watcher = asyncio.create_task(_client_left(stream, receive))
     end = time.monotonic() + LIFETIME
     try:

@@ -23,6 +23,8 @@ class Stream:
     _waiter: asyncio.Future[None] | None = None
     _woken: bool = False
     closed: bool = False
+    #: a window beyond what a browser may hold open: it is told what is new and asks again in three seconds
+    brief: bool = False
     checked_at: float = field(default_factory=time.monotonic)
     #: when something was sent last
     said_at: float = field(default_factory=time.monotonic)
@@ -70,4 +72,5 @@ class Stream:
     def tick(self, redis_answers: bool) -> bytes:
         """The heartbeat: the server's time, and whether the page is refreshed by looking instead of by messages."""
         self.told = redis_answers
-        return f"event: tick\ndata: {now().isoformat()}{'' if redis_answers else ' without-redis'}\n\n".encode()
+        words = (now().isoformat(), *(() if redis_answers else ("without-redis",)), *(("brief",) if self.brief else ()))
+        return f"event: tick\ndata: {' '.join(words)}\n\n".encode()

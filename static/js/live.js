@@ -35,6 +35,7 @@
   let heard = now();
   let state = "off";
   let attempt = 0;
+  let brief = false;
 
   function show(next) {
     const pill = $("#pill"), banner = $("#offline");
@@ -70,7 +71,7 @@
   on("htmx:after:sse:connection", alive);
   on("htmx:before:sse:connection", (event) => {
     const tries = event.detail.connection?.attempt;
-    if (tries && !document.hidden) { attempt = tries; if (state !== "stale") show("reconnecting"); }
+    if (tries && !document.hidden && !(brief && tries < 2)) { attempt = tries; if (state !== "stale") show("reconnecting"); }
   });
   on("htmx:sse:error", () => { attempt += 1; if (/live|rec/.test(state)) show("reconnecting"); });
   /* the session moved: ask again at once; 401 then says that it ended */
@@ -80,10 +81,12 @@
     if (ctx?.sourceElement?.id === "live" && ctx.response?.raw?.status === 401) show("ended");
   });
   on("tick", (event) => {
-    const [time, link] = `${event.detail?.data}`.split(" "), at = Date.parse(time), note = $("#redis-away");
+    const data = `${event.detail?.data}`, at = Date.parse(data.split(" ")[0]), note = $("#redis-away");
     if (at) { base = at; mark = performance.now(); }
-    if (note) note.hidden = !link;
+    if (note) note.hidden = !data.includes("redis");
+    brief = data.includes("brief");
     alive();
+    put($("#pill").lastElementChild, brief ? "Live, every 3 s" : "Live");
   });
   on("htmx:after:sse:message", () => { alive(); settled(); });
 

@@ -51,13 +51,13 @@ class Site:
         self._web = subprocess.Popen(
             [sys.executable, *command, "--timeout-graceful-shutdown", "1"], cwd=ROOT, env=self.env
         )
-        for _ in range(200):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(f"{self.base}/healthz", timeout=1)
                 return
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError("the web process did not answer within 10 s")
+        raise AssertionError("the web process did not answer within 30 s")
 
     def kill(self) -> None:
         """Kill the web process without a word."""

@@ -218,6 +218,25 @@ def test_more_lines_than_one_message_carries_are_fetched_without_a_gap(visitor: 
     assert numbers == list(range(1, last + 1))
 
 
+def test_with_more_windows_than_connections_every_one_loads_and_hears_of_changes(visitor: Visitor, site: Site) -> None:
+    """Chromium opens six connections to a host over HTTP/1.1; eight windows are visible at once here."""
+    first = visitor.sign_in()
+    pages = [first, *(first.context.new_page() for _ in range(7))]
+    for page in pages:
+        page.goto(PHASE, timeout=10_000)
+    for page in pages:
+        live(page)
+    pk = site.pull("turn", "grafana-deployed", "verified")
+    for page in pages:
+        expect(page.locator(f"#item-{pk}")).to_have_attribute("data-state", "verified", timeout=10_000)
+        live(page)
+    last = pages[-1]
+    expect(last.locator("#pill")).to_have_text("Live, every 3 s")
+    last.get_by_role("link", name="Status", exact=True).click()
+    last.wait_for_url("**/status/", timeout=10_000)
+    assert visitor.complaints == []
+
+
 def test_a_permalink_opens_its_line_and_does_not_follow(visitor: Visitor, site: Site) -> None:
     page = visitor.sign_in()
     page.goto(f"/runs/{site.seeded['run']}/#L7")

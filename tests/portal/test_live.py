@@ -17,7 +17,7 @@ from django.test import Client
 
 from common import publish
 from common.clock import now
-from portal import live
+from portal import live, visitors
 from portal.accounts.roles import Role
 from tests.conftest import RedisServer, free_port
 
@@ -104,6 +104,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
 def rows(monkeypatch: pytest.MonkeyPatch) -> FakeRows:
     fake = FakeRows()
     monkeypatch.setattr(live, "rows", fake)
+    monkeypatch.setattr(visitors, "known", fake)
     return fake
 
 
@@ -155,8 +156,8 @@ def test_a_changed_row_reaches_every_open_page_that_asked_and_no_other(base: str
 
 
 def test_a_row_is_rendered_once_per_role_however_many_pages_are_open(base: str, rows: FakeRows) -> None:
-    cookies = signed_in(person(Role.VIEWER))
-    pages = [Page(base, cookies, "item:1") for _ in range(5)]
+    user = person(Role.VIEWER)
+    pages = [Page(base, signed_in(user), "item:1") for _ in range(5)]
     wait_until(lambda: all(page.has("pending") for page in pages))
     rows.renders.clear()
 
@@ -279,6 +280,35 @@ def test_with_a_silent_redis_pages_stay_live(base: str, rows: FakeRows, redis_se
         wait_until(lambda: page.has("item:1 failing"), seconds=12)
     finally:
         redis_server.signal(signal.SIGCONT)
+
+
+def test_windows_beyond_four_of_a_browser_take_turns(base: str, rows: FakeRows) -> None:
+    """A browser has six connections to a host over HTTP/1.1: streams may not take the last of them."""
+    user = person(Role.VIEWER)
+    cookies = signed_in(user)
+    lasting = [Page(base, cookies, "item:1") for _ in range(live.LASTING_PER_SESSION)]
+    wait_until(lambda: all(page.has("pending") for page in lasting))
+    fifth = Page(base, cookies, "item:1")
+    assert fifth.ended.wait(5), "it holds its connection"
+    assert fifth.has("pending") and fifth.has("brief") and fifth.has(f"retry: {live.AGAIN_MS}")
+    assert not any(page.has("brief") or page.ended.is_set() for page in lasting)
+    assert not Page(base, signed_in(user), "item:1").has("brief"), "another browser has its own"
+
+    rows.words["item:1"] = "failing"
+    announce("item:1")
+    wait_until(lambda: lasting[0].has("item:1 failing"))
+    again = Page(base, cookies, "item:1", last_id=fifth.last_id)
+    assert again.ended.wait(5)
+    assert again.has("item:1 failing"), "what came between two turns is not lost"
+    quiet = Page(base, cookies, "item:1", last_id=again.last_id)
+    assert quiet.ended.wait(5)
+    assert not quiet.has("item:1"), "nothing new, nothing sent"
+
+    lasting[0].leave()
+    rows.words["item:1"] = "verified"
+    announce("item:1")  # it notices at the next line
+    assert lasting[0].ended.wait(5)
+    wait_until(lambda: not Page(base, cookies, "item:1").has("brief"))
 
 
 def test_an_ordinary_page_is_served_beside_the_streams(base: str) -> None:
