@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
@@ -34,7 +35,7 @@ from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard,
 from portal.checklists.selectors.status import component_facts, components, source_rows
 from portal.templatetags.drawn import drawn
 from portal.topics import allowed, spread
-from portal.views import approvalview, decisions, deploy, holding, planpage, remedies, reports
+from portal.views import approvalview, decisions, deploy, firing, holding, planpage, remedies, reports
 from portal.views.board import STATUS_DAYS, head_context, merged
 
 __all__ = ["allowed", "falls_due", "render", "render_all", "spread"]
@@ -105,6 +106,7 @@ class Batch:
             "connection": self._connection,
             "component": self._component,
             "status": self._status,
+            "firing": self._firing,
             "run": self._run,
             "runs": self._runs,
             "running": self._running,
@@ -133,6 +135,9 @@ class Batch:
             return next((row.falls_due for row in self._sources(name)), None)
         if kind in ("component", "status"):
             return self._component_due(_number(name))
+        if kind == "firing":
+            found = firing.reading_of(self.readings(settings.PORTAL_CLUSTER).values())
+            return found.stale_at if found is not None and found.word != STALE else None
         if kind in ("freezes", "approvals", "approval"):
             return self._freeze_change()
         return None
@@ -300,6 +305,9 @@ class Batch:
     def _status(self, name: str) -> dict[str, str]:
         found = self._components(_number(name), STATUS_DAYS)
         return {f"status-{row.id}": drawn("status_row", row) for row in found}
+
+    def _firing(self, _: str) -> dict[str, str]:
+        return {"firing": _html("firing", **firing.context(self.readings(settings.PORTAL_CLUSTER).values()))}
 
     # -- runs and plans ----------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from monitoring.snapshot import Need, Snapshot
 from monitoring.verdict import Verdict
 
 #: alerts that are sent while all is well
-_HEARTBEAT = {"Watchdog", "InfoInhibitor"}
+HEARTBEAT = {"Watchdog", "InfoInhibitor"}
 #: the label of a test's own alert; what only that reaches tells nobody of a fault
 TEST_LABEL = "portal_test"
 
@@ -86,7 +86,7 @@ def _nobody(config: Config, params: AlertRoute, facts: dict[str, Any]) -> Verdic
 def is_heartbeat(path: Iterable[Matcher]) -> bool:
     """Whether these matchers take only alerts that are sent while all is well."""
     return any(
-        (matcher.label == "alertname" and matcher.op in {"=", "=~"} and matcher.value in _HEARTBEAT)
+        (matcher.label == "alertname" and matcher.op in {"=", "=~"} and matcher.value in HEARTBEAT)
         or matcher.label == TEST_LABEL
         for matcher in path
     )

@@ -21,6 +21,7 @@ from monitoring.checks import (
     argocd,
     attestation,
     claims,
+    firing,
     grafana,
     links,
     nodes,
@@ -52,6 +53,7 @@ _FAMILIES = (
     operator,
     grafana,
     alerting,
+    firing,
     attestation,
 )
 _log = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from portal import times
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
 from portal.checklists import choices, services
 from portal.checklists.models import Item, Phase, Project
-from portal.checklists.selectors import board, item_page, item_rows, phase_page, status_page
+from portal.checklists.selectors import board, fetch, item_page, item_rows, phase_page, status_page
 from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBar, ItemRow, PhasePage
 from portal.checklists.words import ROLL_UP
-from portal.views import holding, remedies
+from portal.views import firing, holding, remedies
 from portal.views.common import back, new_key, project, source_topics
 from portal.views.fresh import conditional
 from portal.words import QUIET
@@ -222,10 +222,13 @@ def head_context(row: ItemRow) -> dict[str, Any]:
 def status(request: HttpRequest) -> HttpResponse:
     """``/status/``: components with their history, nodes, sources with their age."""
     cluster = project().cluster
-    page = status_page(cluster, now(), STATUS_DAYS)
+    moment = now()
+    found = fetch.readings(cluster, moment)
+    page = status_page(cluster, moment, STATUS_DAYS, found)
     grouped = [(name, list(rows)) for name, rows in groupby(page.components, key=lambda row: row.group)]
-    topics = source_topics(page.sources) + [f"status:{row.id}" for row in page.components]
+    topics = source_topics(page.sources) + [f"status:{row.id}" for row in page.components] + ["firing"]
     context = {"page": page, "component_groups": grouped, "topics": topics} | remedies.nodes(cluster)
+    context |= firing.context(found.by_check.values())
     return render(request, "pages/status.html", context)
 
 

@@ -29,9 +29,9 @@ SOURCES = {
 _WORD = {"live": ItemWord.VERIFIED, "stale": ItemWord.STALE}
 
 
-def status_page(cluster: str, now: datetime, days: int = 90) -> StatusPage:
-    """Every component and source of a cluster."""
-    found = fetch.readings(cluster, now)
+def status_page(cluster: str, now: datetime, days: int = 90, found: fetch.Readings | None = None) -> StatusPage:
+    """Every component and source of a cluster, from these readings of the same moment or its own."""
+    found = found or fetch.readings(cluster, now)
     rows = components(component_facts(cluster, days, now), found.by_check, days, now)
     oldest = min((row.observed_at for row in rows if row.observed_at is not None), default=None)
     return StatusPage(
