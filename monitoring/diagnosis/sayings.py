@@ -86,6 +86,18 @@ ROWS = (
         0.88,
     ),
     Words(
+        "W10",
+        "file_not_readable",
+        pattern(
+            r"(?:open|stat|read(?:ing)?|load(?:ing)?) [^\n]{0,60}(?:/etc/|/run/|/(?:tls|certs?|secrets?|config)/)"
+            r"\S{1,200}: permission denied"
+        ),
+        "It may not read a file it needs",
+        "Look at the file's mode (defaultMode of its Secret or ConfigMap) and at the user the container runs as.",
+        "https://kubernetes.io/docs/tasks/inject-data-application/distribute-credentials-secure/#set-posix-permissions-for-secret-keys",
+        0.85,
+    ),
+    Words(
         "W17",
         "data_not_writable",
         pattern(
@@ -260,6 +272,7 @@ ROWS = (
         pattern(
             r"password authentication failed|access denied for user|authentication failed|invalid (?:username|"
             r"password)|"
+            r"no pg_hba\.conf entry|permission denied for (?:database|schema|table|relation)|"
             r"noauth authentication required|wrongpass|login failed|401 unauthorized|invalid credentials"
         ),
         "What it depends on does not let it in",

@@ -138,7 +138,11 @@ def _pruned(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-@pytest.mark.parametrize("one", [one for one in CASES if not one.first.startswith("healthy")], ids=str)
+#: the held-out cases are many and start from one stack: once each resource of it was refused, they add only time
+RECORDED = [one for one in CASES if "held_out" not in one.case]
+
+
+@pytest.mark.parametrize("one", [one for one in RECORDED if not one.first.startswith("healthy")], ids=str)
 def test_what_may_not_be_read_is_said_and_never_guessed(one: Recorded) -> None:
     """With one list refused, what is still found is found on what was read; a refused list is named, or not needed."""
     for case in _pruned(one.case):

@@ -14,6 +14,8 @@ from lab.controllers.argocd.compare import Comparison, source_of
 from lab.controllers.client import Object
 
 SELF_HEAL_SECONDS = 5.0
+#: how often to look whether a sync window is over
+_WINDOW_SECONDS = 20.0
 _COMPLETED = ("Succeeded", "Failed", "Error")
 
 
@@ -40,8 +42,9 @@ def attempted(app: Object, revision: str) -> tuple[bool, str, str]:
     return same, str(state["phase"]), str(state.get("message", ""))
 
 
-def decide(app: Object, found: Comparison, since_last: float) -> Decision:
-    """What auto-sync does now. `since_last` is the age of the last operation's end in demo seconds."""
+def decide(app: Object, found: Comparison, since_last: float, *, held: bool = False) -> Decision:
+    """What auto-sync does now. `since_last` is the age of the last operation's end in demo seconds; `held`: a sync
+    window holds it back, of which Argo CD writes nothing into the Application."""
     policy = app["spec"].get("syncPolicy") or {}
     automated = policy.get("automated")
     if automated is None or automated.get("enabled") is False:
@@ -52,6 +55,8 @@ def decide(app: Object, found: Comparison, since_last: float) -> Decision:
     prune = bool(automated.get("prune"))
     if not prune and all(resource.desired is None for resource in different):
         return Decision()
+    if held:
+        return Decision(wait=_WINDOW_SECONDS)
     done, phase, message = attempted(app, found.revision)
     sync: Object = {"revision": found.revision, "prune": prune}
     if policy.get("syncOptions"):

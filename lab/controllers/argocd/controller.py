@@ -11,13 +11,14 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from lab.controllers import meta
-from lab.controllers.argocd import autosync, compare, kinds, operation
+from lab.controllers.argocd import autosync, compare, kinds, operation, windows
 from lab.controllers.argocd.compare import Comparison
 from lab.controllers.client import ApiError, Object
 from lab.controllers.world import Controller, Key, Mapper, World
 from lab.plain import copied
 
 APPLICATIONS = "applications.argoproj.io"
+_PROJECTS = "appprojects.argoproj.io"
 REFRESH = "argocd.argoproj.io/refresh"
 SKIP = "argocd.argoproj.io/skip-reconcile"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
@@ -39,7 +40,7 @@ class ApplicationController(Controller):
     def watches(self) -> dict[str, Mapper]:
         found: dict[str, Mapper] = dict.fromkeys(kinds.RESOURCES.values(), self._owner)
         found[APPLICATIONS] = lambda obj: [meta.key_of(obj), *self._owner(obj)]
-        found["appprojects.argoproj.io"] = lambda obj: [
+        found[_PROJECTS] = lambda obj: [
             meta.key_of(app) for app in self.cache.list(APPLICATIONS, obj["metadata"]["namespace"])
         ]
         return found
@@ -94,7 +95,9 @@ class ApplicationController(Controller):
     async def _refresh(self, app: Object) -> float | None:
         uid, at = meta.uid(app), meta.now()
         found = compare.compare(app, self.cache, self.world.repository)
-        decision = autosync.decide(app, found, self._since_last(app))
+        project = self.cache.get(_PROJECTS, app["metadata"]["namespace"], app["spec"].get("project") or "default")
+        held = windows.hold(app, project, datetime.now(UTC))
+        decision = autosync.decide(app, found, self._since_last(app), held=held)
         old = app.get("status") or {}
         status = compare.status_of(app, found, at)
         status["conditions"] = _conditions(old, [found.condition, decision.condition], at)

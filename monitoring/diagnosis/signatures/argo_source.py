@@ -70,6 +70,14 @@ _ROWS = (
         "Bring its pod back; nothing can be rendered until then.",
     ),
     said(
+        "A10",
+        r"no space left on device|disk quota exceeded",
+        "repo_server_disk_full",
+        "Argo CD's repo-server has no room on its disk",
+        "Give its volumes more room or restart it; look at what it keeps of large repositories.",
+        REFRESH,
+    ),
+    said(
         "A11",
         r"toomanyrequests|rate limit|\b429\b",
         "repository_limited",
@@ -227,12 +235,22 @@ def _compared(scene: Scene, *, server_down: bool) -> Finding | None:
         row.id,
         row.cause,
         row.title,
-        f"{row.title}{from_then(scene, found.last_transition_time)}: {phrase(found.message)}. {row.advice}",
+        f"{row.title}{from_then(scene, found.last_transition_time)}: {phrase(_told(found.message))}. {row.advice}",
         (*facts(app, None, scene), f"{found.type}: {clean(found.message, 300)}"),
         0.95 if entry else 0.7,
         remedies=offers,
         at=found.last_transition_time,
     )
+
+
+def _told(message: str) -> str:
+    """The message, or of a long one what the tool itself said at its end: the rest is how Argo CD called it."""
+    before, error, said = message[:4000].rpartition(" Error: ")
+    return f"{error.strip()} {said}" if error and len(before) > _LONG else message
+
+
+#: of a message this long before the tool's own words, those would be cut away
+_LONG = 120
 
 
 def cannot_compare(scene: Scene) -> Finding | None:

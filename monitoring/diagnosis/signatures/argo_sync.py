@@ -23,12 +23,20 @@ from monitoring.verdict import Finding
 
 _PAGE = "https://argo-cd.readthedocs.io/en/stable/"
 _REFERENCES = {
+    "A12": f"{_PAGE}user-guide/projects/",
     "A8": f"{_PAGE}user-guide/sync-options/#skip-dry-run-for-new-custom-resources-types",
     "A15": f"{_PAGE}user-guide/auto_sync/#automatic-pruning-with-allow-empty-v18",
     "A19": f"{_PAGE}user-guide/sync-options/",
     "A20": "https://github.com/prometheus-community/helm-charts/issues/4500",
 }
 _ROWS = (  # the first that fits; A19's rows say what the API server or an admission plugin refused
+    said(
+        "A12",
+        r"(?:is|are) not permitted in project|not permitted to (?:use|sync)",
+        "not_permitted",
+        "The AppProject does not admit what Git wants",
+        "Allow the kind, the namespace or the cluster in the project, or take the object out of Git.",
+    ),
     said(
         "A7",
         r"Too long: (?:must have|may not be) (?:at most|more than) \d{1,12} (?:bytes|characters)",
@@ -127,18 +135,26 @@ _ROWS = (  # the first that fits; A19's rows say what the API server or an admis
     ),
     said(
         "A19",
+        r"provided port is already allocated|already allocated|ip.{0,40}already",
+        "address_taken",
+        "An address or port is taken",
+        "Choose another, or free it.",
+    ),
+    said(
+        "A19",
+        r"etcdserver: |database space exceeded|server is currently unable to handle|http2: client connection lost|"
+        r"apiserver not ready|(?:6443|kubernetes\.default\S{0,40}:443)[^\n]{0,120}(?:refused|timeout|timed out)",
+        "api_server_in_trouble",
+        "The API server or its etcd did not take it",
+        "Look at the control plane: etcd's space and latency, and its members; then sync.",
+    ),
+    said(
+        "A19",
         r"is invalid: |invalid value|unsupported value|required value|unknown field|strict decoding error|"
         r"error validating data|cannot unmarshal",
         "invalid_object",
         "An object is not valid",
         "Correct what the message names in Git.",
-    ),
-    said(
-        "A19",
-        r"provided port is already allocated|already allocated|ip.{0,40}already",
-        "address_taken",
-        "An address or port is taken",
-        "Choose another, or free it.",
     ),
     said(
         "A19",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from re import Pattern
 
-from monitoring.checks.text import clean
+from monitoring.checks.text import clean, phrase
 from monitoring.diagnosis.base import Layer, Signature, event_line, finding, pattern, says
 from monitoring.diagnosis.containers import rollback, rollout_words
 from monitoring.diagnosis.remedies import Remedy
@@ -77,6 +77,16 @@ _WHYS = (
         "Look at the way from the node to the registry: network, proxy, and the registry itself.",
     ),
     _Why(
+        "image_broken",
+        pattern(
+            r"unexpected (?:commit )?digest|digest mismatch|does not match (?:the )?digest|"
+            r"failed to (?:verify|validate) [^\n]{0,80}digest|failed to (?:extract|"
+            r"apply) layer|checksum|invalid tar header|gzip: invalid"
+        ),
+        "what the registry or its mirror sends is broken",
+        "Look at the mirror and at the node's disk, then let it be pulled again.",
+    ),
+    _Why(
         "image_signature",
         pattern(r"signature|cosign|image policy"),
         "its signature is not accepted",
@@ -136,7 +146,8 @@ def find(scene: Scene) -> Finding | None:
             "G7",
             why.cause,
             "The image cannot be pulled",
-            f"The node cannot pull {clean(bad.spec.image or bad.image, 160)} for {clean(bad.name, 60)}: {why.story}. "
+            f"The node cannot pull {clean(bad.spec.image or bad.image, 160)} for {clean(bad.name, 60)}: "
+            f"{_ending(bad.message) if why is _PLAIN else why.story}. "
             f"{why.advice}",
             (
                 f"{bad.pod.metadata.name} {bad.name}: {bad.waiting}: {clean(bad.message, 300)}",
@@ -148,6 +159,12 @@ def find(scene: Scene) -> Finding | None:
             remedies=_remedies(scene, bad, why),
         )
     return None
+
+
+def _ending(message: str) -> str:
+    """What no row knows: the runtime's last words, which stand behind the chain of who passed them on."""
+    said = phrase(message[-400:].rpartition(": ")[2], 160)
+    return said if (said and not message.startswith("Back-off pulling image")) or ": " in message else _PLAIN.story
 
 
 def _remedies(scene: Scene, bad: Bad, why: _Why) -> tuple[Remedy, ...]:

@@ -44,6 +44,18 @@ def killed(scene: Scene) -> Finding | None:
     return None
 
 
+#: kubelet: pkg/kubelet/eviction/helpers.go; the pod itself used more than it was given
+_OWN_LIMIT = pattern(
+    r"exceeds the (?:total )?limit|exceeded its local ephemeral storage|ephemeral local storage usage exceeds"
+)
+
+
+def _after_eviction(message: str, *, short: bool) -> str:
+    if says(_OWN_LIMIT, message):
+        return "It used more than its own limit: raise that limit, or give what grows there a claim."
+    return "Make room there, or ask for what the pod needs." if short else "Look at that node."
+
+
 def evicted(scene: Scene) -> Finding | None:
     """G7: put out by its node, and nothing took its place."""
     gone = [pod for pod in scene.failed_pods if pod.status.reason]
@@ -58,8 +70,7 @@ def evicted(scene: Scene) -> Finding | None:
         "evicted",
         "Put out by its node",
         f"{pod.metadata.name} was ended by its node{node} ({clean(pod.status.reason, 60)}): "
-        f"{phrase(pod.status.message) or pod.status.reason}. "
-        + ("Make room there, or ask for what the pod needs." if short else "Look at that node."),
+        f"{phrase(pod.status.message) or pod.status.reason}. " + _after_eviction(pod.status.message, short=bool(short)),
         (
             f"{pod.metadata.name}: {clean(pod.status.reason, 60)}: {text}",
             f"{count(len(gone), 'pod')} ended like this" if len(gone) > 1 else "",

@@ -38,7 +38,8 @@ def of_container(scene: Scene) -> Finding | None:
             "G6",
             "missing_configuration",
             "Something the container needs is not there",
-            f"{clean(bad.name, 60)} cannot be made: {phrase(bad.message)}. Create it; the kubelet tries again by "
+            f"{clean(bad.name, 60)} cannot be made: {phrase(bad.message)}. "
+            f"{'Add the key, or correct its name' if gone.group('key') else 'Create it'}; the kubelet tries again by "
             "itself.",
             (f"{bad.pod.metadata.name} {bad.name}: {bad.waiting}: {text}",),
             0.97,
@@ -74,7 +75,9 @@ def of_volume(scene: Scene) -> Finding | None:
 def _remedies(scene: Scene, message: str) -> tuple[Remedy, ...]:
     found = says(_GONE, message)
     text = message.lower()
-    if scene.kind == "grafana" and found and ("admin" in text or "grafana" in text) and "secret" in text:
+    # of a key that is missing its name says whether it is the admin's
+    about = (found.group("key") or text).lower() if found else ""
+    if scene.kind == "grafana" and found and ("admin" in about or "grafana" in about) and "secret" in text:
         # the admin Secret: made anew where the chart was told of an existing one, synced where the chart makes it
         return (remedy(ADMIN_SECRET), repair_of(scene.application))
     return _sync(scene) if scene.kind != "grafana" else (repair_of(scene.application), *_sync(scene))

@@ -59,7 +59,8 @@ def _first(scene: Scene, among: list[Bad]) -> Finding | None:
     for bad in among:
         if is_sidecar_name(bad.name, bad.image) or not bad.lines or (bad.recovered and not bad.crashes):
             continue
-        told = _closing(bad) or next(((row, line) for row in ROWS if (line := _line(bad, row))), None)
+        end = _end(bad)
+        told = _named(bad, end) or next(((row, line) for row in ROWS if (line := _line(bad, row, bool(end)))), None)
         if told is not None:
             return _finding(scene, bad, *told)
     return None
@@ -71,16 +72,25 @@ _FATAL = pattern(
 )
 
 
-def _closing(bad: Bad) -> tuple[Words, str] | None:
-    """What the last of its lines that says "I end" names: what it complained about before that did not end it."""
-    line = next((line for line in reversed(bad.lines[-15:]) if _FATAL.search(line)), "") if bad.crashes else ""
+_WARNS = pattern(
+    r"\b(?:level|lvl)=\"?(?:warn(?:ing)?|info|debug)\b|\"level\": ?\"(?:warn(?:ing)?|info|debug)\"|^[WI]\d{4} "
+)
+
+
+def _end(bad: Bad) -> str:
+    """The last of its lines that says "I end": what it only warned of before did not end it."""
+    return next((line for line in reversed(bad.lines[-15:]) if _FATAL.search(line)), "") if bad.crashes else ""
+
+
+def _named(bad: Bad, line: str) -> tuple[Words, str] | None:
     row = next((row for row in ROWS if _fits(bad, row, line)), None) if line else None
     return (row, line) if row is not None else None
 
 
-def _line(bad: Bad, row: Words) -> str:
+def _line(bad: Bad, row: Words, warned: bool) -> str:
     """The last line that fits. Of refused connections those to itself say nothing: it was not up yet."""
-    return next((line for line in reversed(bad.lines) if _fits(bad, row, line)), "")
+    lines = [line for line in bad.lines if not (warned and _WARNS.search(line))]
+    return next((line for line in reversed(lines) if _fits(bad, row, line)), "")
 
 
 def _fits(bad: Bad, row: Words, line: str) -> bool:

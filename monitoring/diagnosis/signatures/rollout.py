@@ -33,9 +33,9 @@ def silent(scene: Scene) -> Finding | None:
     for kind, item in scene.workloads:
         status, meta = item.status, item.metadata
         wanted = 1 if item.spec.replicas is None else item.spec.replicas
-        none_made = (
-            kind != "DaemonSet" and wanted > 0 and status.replicas == 0 and not scene.pods and not scene.failed_pods
-        )
+        # a pod on its way out keeps its place: a StatefulSet makes no other of that name
+        seen = scene.pods or scene.failed_pods or scene.leaving
+        none_made = kind != "DaemonSet" and wanted > 0 and status.replicas == 0 and not seen
         unseen = status.observed_generation < meta.generation
         old = older(scene, meta.creation_timestamp, _PATIENCE)
         read = scene.known("pods", scene.namespace) and scene.known("events", scene.namespace)

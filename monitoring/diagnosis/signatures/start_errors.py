@@ -58,6 +58,12 @@ _WHYS = (
         "Look at the file's mode in the image and at the security context.",
     ),
     _Why(
+        "limit_below_start",
+        pattern(r"init was oom-killed|memory limit too low"),
+        "its memory limit is too small even to start it",
+        "Raise the limit in the values of its chart.",
+    ),
+    _Why(
         "mount_does_not_fit",
         pattern(r"subpath|not a directory|are you trying to mount a directory onto a file|mountpoint|mount through"),
         "something is mounted where it does not fit",

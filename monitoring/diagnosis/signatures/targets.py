@@ -38,6 +38,12 @@ _WHYS = (
         "Give the scrape the token or rights it needs.",
     ),
     _Why(
+        "target_other_scheme",
+        pattern(r"http response to https client|malformed http response|http request to an https"),
+        "one side speaks https and the other http",
+        "Correct the scheme of its ServiceMonitor's endpoint.",
+    ),
+    _Why(
         "target_certificate",
         pattern(r"x509|certificate|tls:"),
         "its certificate is not accepted",
@@ -63,7 +69,7 @@ _WHYS = (
         "target_unknown_name",
         pattern(r"no such host|server misbehaving"),
         "its name does not resolve",
-        "Is the Service there, under this name?",
+        "Look whether the Service is there, under this name.",
     ),
     _Why(
         "target_times_out",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.api import patching
-from lab.controllers.argocd import autosync, compare, diff, kinds, operation
+from lab.controllers.argocd import autosync, compare, diff, kinds, operation, windows
 from lab.git import Repository
 from lab.scenarios import build
 
@@ -238,3 +238,47 @@ def test_what_git_no_longer_has_can_say_that_it_is_no_difference(broken: tuple[A
     assert compare.Comparison("1", [*rest, gone]).sync == "Synced"
     assert gone.entry()["status"] == "OutOfSync"
     assert autosync.decide(succeeded(app), compare.Comparison("1", [*rest, gone]), LONG_AGO).operation is None
+
+
+@pytest.mark.parametrize(
+    ("window", "held"),
+    [
+        ({"kind": "deny", "schedule": "0 13 * * *", "duration": "1h", "applications": ["*"]}, True),
+        ({"kind": "deny", "schedule": "0 14 * * *", "duration": "1h", "applications": ["*"]}, False),
+        ({"kind": "deny", "schedule": "0 13 * * *", "duration": "30m", "applications": ["*"]}, False),
+        (
+            {
+                "kind": "deny",
+                "schedule": "0 8 * * *",
+                "duration": "1h",
+                "applications": ["*"],
+                "timeZone": "America/New_York",
+            },
+            True,
+        ),
+        ({"kind": "deny", "schedule": "0 13 * * *", "duration": "1h", "namespaces": ["other"]}, False),
+        ({"kind": "allow", "schedule": "0 14 * * *", "duration": "1h", "applications": ["*"]}, True),
+        ({"kind": "allow", "schedule": "0 13 * * *", "duration": "1h", "applications": ["*"]}, False),
+        (
+            {
+                "kind": "deny",
+                "schedule": "0 13 * * *",
+                "duration": "1h",
+                "applications": ["*"],
+                "namespaces": ["other"],
+                "andOperator": True,
+            },
+            False,
+        ),
+    ],
+)
+def test_a_sync_window_holds_what_argocd_would_sync_by_itself(
+    broken: tuple[Any, compare.Comparison], window: Any, held: bool
+) -> None:
+    app, found = broken
+    due = succeeded(app)
+    assert windows.hold(due, {"spec": {"syncWindows": [window]}}, NOW) is held
+    assert windows.hold(due, None, NOW) is False
+    decision = autosync.decide(due, found, LONG_AGO, held=held)
+    assert (decision.operation is None) is held
+    assert decision.condition is None, "Argo CD writes nothing of it down"
