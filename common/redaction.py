@@ -35,6 +35,7 @@ _PATTERNS = (
     re.compile(r"()\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
     re.compile(r"()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"()\bAKIA[0-9A-Z]{16}\b"),
+    re.compile(r"()\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255})"),
     re.compile(r"(\b\w{1,32}://)[^\s/@:]{1,256}:[^\s/@]{1,1024}(?=@)"),
 )
 

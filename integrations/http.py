@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -28,16 +29,18 @@ SECONDS = 5.0
 SEND_SECONDS = 15.0
 #: a connection that was not made by then is not made; the API server's proxy has its own
 _CONNECT_SECONDS = 2.0
-Method = Literal["POST", "PUT", "DELETE"]
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 MAX_BYTES = 8 * 1024 * 1024
 
 
 class Answer(NamedTuple):
-    """What came back. ``error`` is one sentence when the status is 400 or more."""
+    """What came back. ``error`` is one sentence when the status is 400 or more. ``headers`` have lower-case names;
+    there are none of an answer that came through the proxy."""
 
     status: int
     body: bytes
     error: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
 
     @property
     def digest(self) -> str:
@@ -70,10 +73,11 @@ class Endpoint(Protocol):
 
 
 class ByUrl:
-    """An API at a URL of its own."""
+    """An API at a URL of its own. ``headers`` go with every request."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._url = url.rstrip("/")
+        self._headers = {"User-Agent": "phaseboard", "Accept": "application/json", **headers}
         self._client: httpx.Client | None = None
 
     @property
@@ -84,10 +88,7 @@ class ByUrl:
         import httpx
 
         if self._client is None:
-            self._client = httpx.Client(
-                follow_redirects=False,
-                headers={"User-Agent": "phaseboard", "Accept": "application/json"},
-            )
+            self._client = httpx.Client(follow_redirects=False, headers=self._headers)
         return self._client
 
     def get(self, path: str, *, token: str = "") -> Answer:
@@ -122,7 +123,8 @@ class ByUrl:
         except httpx.HTTPError as error:
             sent = not isinstance(error, (httpx.ConnectError, httpx.ProxyError))
             raise Unreachable(f"{self.address} does not answer: {error}", maybe_done=write and sent) from error
-        return Answer(response.status_code, received, _error(response.status_code, received))
+        status, headers = response.status_code, dict(response.headers.items())
+        return Answer(status, received, _error(status, received), headers)
 
 
 class ByProxy:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from common import clock
 from integrations.alertmanager.reader import AlertmanagerReader
 from integrations.errors import NotFound, SourceError
+from integrations.github.reader import GitHubReader
 from integrations.grafana.reader import GrafanaReader
 from integrations.http import Answer
 from integrations.kubernetes import reader as kubernetes
@@ -22,6 +23,7 @@ from monitoring.snapshot import (
     NOT_SERVED,
     Access,
     Fetch,
+    GitHubConnection,
     Link,
     Listing,
     Logs,
@@ -49,6 +51,9 @@ class Config(Protocol):
     PORTAL_ALERTMANAGER_URL: str
     PORTAL_GRAFANA_URL: str
     PORTAL_GRAFANA_TOKEN_FILE: str
+    PORTAL_GITHUB_URL: str
+    PORTAL_GITHUB_TOKEN_FILE: str
+    PORTAL_GITHUB_HOST: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Readers:
     prometheus: PrometheusReader
     alertmanager: AlertmanagerReader
     grafana: GrafanaReader
+    #: without a token it says of itself that there is no connection
+    github: GitHubReader = field(default_factory=GitHubReader)
 
     def address(self, source: str) -> str:
         """Where a source (by its name) is read."""
@@ -67,6 +74,7 @@ class Readers:
             "prometheus": self.prometheus.address,
             "alertmanager": self.alertmanager.address,
             "grafana": self.grafana.address,
+            "github": self.github.address,
         }
         return by_name.get(source, self.kubernetes.address)
 
@@ -83,6 +91,7 @@ def open_readers(config: Config) -> Readers:
         prometheus=PrometheusReader(reader, config.PORTAL_PROMETHEUS_URL),
         alertmanager=AlertmanagerReader(reader, config.PORTAL_ALERTMANAGER_URL),
         grafana=GrafanaReader(reader, config.PORTAL_GRAFANA_URL, config.PORTAL_GRAFANA_TOKEN_FILE),
+        github=GitHubReader(config.PORTAL_GITHUB_URL, config.PORTAL_GITHUB_TOKEN_FILE, config.PORTAL_GITHUB_HOST),
     )
 
 
@@ -170,6 +179,12 @@ def ask(readers: Readers, need: Need) -> Reply:
             return _reply(readers.alertmanager.get(path))
         case Fetch("grafana", path):
             return _reply(readers.grafana.get(path))
+        case Fetch("github", path):
+            return _reply(readers.github.get(path))
+        case GitHubConnection():
+            found_connection = readers.github.connection()
+            body = {"host": found_connection.host, "installation": found_connection.installation}
+            return Reply(body, 200, clock.now())
         case Link(namespace, service, port, path):
             found = readers.kubernetes.proxy_get(namespace, service, port, path)
             error = found.error or (f"HTTP {found.status}" if found.status >= 400 else "")

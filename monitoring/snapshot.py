@@ -44,10 +44,17 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """GET of a JSON path of ``prometheus``, ``alertmanager`` or ``grafana``. Reply body: decoded JSON."""
+    """GET of a JSON path of ``prometheus``, ``alertmanager``, ``grafana`` or ``github``. Reply body: decoded JSON."""
 
     source: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubConnection:
+    """Whether there is a GitHub to ask; asks nobody. Reply body: ``{"host": "github.com", "installation": bool}``."""
+
+    source = "github"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Raw:
 #: how the error of a list begins whose API the cluster does not have
 NOT_SERVED = "This cluster does not serve"
 
-Need = Objects | Query | Fetch | Link | Logs | ServerVersion | Access | Raw
+Need = Objects | Query | Fetch | GitHubConnection | Link | Logs | ServerVersion | Access | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +247,7 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
     """A Snapshot from a recorded case (the YAML files beside checks and signatures).
 
     Shape: ``{taken_at, cluster?, objects: {resource_key: [raw objects]}, errors: {resource_key: sentence},
-    queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}},
+    queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}}, github: {host, installation},
     links: {"ns/service:port/path": {status, error}},
     raws: {"resource_key ns/name": object or null}, logs: {"ns/pod/container[ previous]": [lines] or {status, error}},
     access: {"user verb resource": {allowed, reason}}, version: "v1.30.10"}``.
@@ -259,6 +266,8 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
     for where, reply in (case.get("fetches") or {}).items():
         source, _, path = where.partition(" ")
         replies[Fetch(source, path)] = _reply(reply, taken_at)
+    if "github" in case:
+        replies[GitHubConnection()] = Reply(body=case["github"], at=taken_at)
     for where, reply in (case.get("links") or {}).items():
         namespace, _, rest = where.partition("/")
         service, _, tail = rest.partition(":")

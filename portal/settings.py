@@ -67,6 +67,11 @@ PORTAL_AUDIT_ANCHOR = os.environ.get("PORTAL_AUDIT_ANCHOR", "")
 #: a file with the address of an incoming webhook (Slack and its like) that is told of broken glass, the stop switch and
 #: unknown outcomes; the address is a secret
 PORTAL_NOTIFY_URL_FILE = os.environ.get("PORTAL_NOTIFY_URL_FILE", "")
+#: GitHub for pull requests (docs/github.md): its API, the token's file, and the host in the URLs of repositories where
+#: that is not the API's own
+PORTAL_GITHUB_URL = os.environ.get("PORTAL_GITHUB_URL", "") or "https://api.github.com"
+PORTAL_GITHUB_TOKEN_FILE = os.environ.get("PORTAL_GITHUB_TOKEN_FILE", "")
+PORTAL_GITHUB_HOST = os.environ.get("PORTAL_GITHUB_HOST", "")
 #: 1 when the cluster is the embedded lab: the UI says DEMO on every page
 PORTAL_LAB = flag("PORTAL_LAB")
 PORTAL_PROJECTS_DIR = Path(os.environ.get("PORTAL_PROJECTS_DIR", BASE_DIR / "projects"))

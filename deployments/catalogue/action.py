@@ -87,18 +87,47 @@ class Shown(msgspec.Struct, frozen=True):
     after: Any = None
 
 
-class Call(msgspec.Struct, frozen=True, tag="call", tag_field="op"):
-    """One request to Alertmanager or Grafana. They know no dry run and no resourceVersion, hence ``made``: a condition
-    that is met when the request has had its effect (it may name ``${run.mark}``). It is looked at before the request
-    and after a lost answer; met means that nothing is sent again. ``shown`` is the difference for the plan."""
+class HeadOf(msgspec.Struct, frozen=True, tag="head_of", tag_field="what"):
+    """``sha`` of a request to GitHub: the commit a branch is at when the request is sent. Other people's commits to the
+    branch therefore move no plan."""
 
-    service: Literal["alertmanager", "grafana"]
-    method: Literal["POST", "PUT", "DELETE"]
+    repository: str
+    branch: str
+
+
+class FileEdit(msgspec.Struct, frozen=True, tag="file_edit", tag_field="what"):
+    """``content`` of a request to GitHub: blob ``before`` with ``values`` (edits as *Set Helm values* takes them) made
+    in it. It is made when the request is sent, because the file may hold credentials and no plan does; what comes out
+    must be blob ``after``. ``application``: whose values, in a file of manifests; empty: the file is values itself.
+    ``diff`` is what changes, as a unified diff without credentials."""
+
+    repository: str
+    path: str
+    before: str
+    after: str
+    application: str
+    namespace: str
+    values: str
+    diff: str
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", tag_field="op"):
+    """One request to Alertmanager, Grafana or GitHub. They know no dry run and no resourceVersion, hence ``made``: a
+    condition that is met when the request has had its effect (it may name ``${run.mark}``). It is looked at before the
+    request and after a lost answer; met means that nothing is sent again. ``shown`` is the difference for the plan;
+    ``prepared`` is what of the body is made only when the request is sent."""
+
+    service: Literal["alertmanager", "grafana", "github"]
+    method: Literal["POST", "PUT", "PATCH", "DELETE"]
     path: str
     made: Condition
     body: Any = None
     shown: tuple[Shown, ...] = ()
+    prepared: HeadOf | FileEdit | None = None
 
+
+#: the names of the services of a call, for people
+SERVICES = {"alertmanager": "Alertmanager", "grafana": "Grafana", "github": "GitHub"}
 
 Effect = Patch | Apply | Create | Delete | Evict | Call
 
@@ -194,6 +223,17 @@ class FollowUp(msgspec.Struct, frozen=True):
     sentence: str
 
 
+class GitChange(msgspec.Struct, frozen=True):
+    """A change of Helm values as the parameters of *Propose in Git*, and the repository it belongs into
+    (``host/owner/name``; empty when the cluster does not say one)."""
+
+    application: str
+    namespace: str
+    values: str
+    file: str
+    repository: str
+
+
 class PlanDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A plan before the dry run. ``params`` has everything filled in; ``locks`` are objects changed by others on our
     behalf (what Argo CD will apply), locked like the ones we write ourselves."""
@@ -210,6 +250,8 @@ class PlanDraft(msgspec.Struct, frozen=True, kw_only=True):
     git_way: str = ""
     #: that change as a unified diff a person can download and ``git apply``
     git_patch: str = ""
+    #: that change for a pull request; None where it is no change of Helm values
+    git_change: GitChange | None = None
     locks: tuple[Ref, ...] = ()
     follow_up: FollowUp | None = None
     #: where it depends on the parameters; else the action's own

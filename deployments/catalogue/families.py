@@ -1,4 +1,5 @@
-"""All families of the catalogue. Imports go one way: alerts, dashboards > nodes, workloads > argo > action."""
+"""All families of the catalogue. Imports go one way: alerts, dashboards > nodes, workloads > argo > action; proposals
+> argo."""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ from deployments.catalogue.alerts import family as alerts
 from deployments.catalogue.argo import family as argo
 from deployments.catalogue.dashboards import family as dashboards
 from deployments.catalogue.nodes import family as nodes
+from deployments.catalogue.proposals import family as proposals
 from deployments.catalogue.seen import Predicate
 from deployments.catalogue.workloads import family as workloads
 
-_FAMILIES = (argo, workloads, nodes, dashboards, alerts, undoing)
+_FAMILIES = (argo, proposals, workloads, nodes, dashboards, alerts, undoing)
 
 ACTIONS: tuple[Action, ...] = tuple(action for family in _FAMILIES for action in family.ACTIONS)
 CONDITIONS: dict[str, Predicate] = {}

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from deployments.catalogue.action import Apply, Call, Create, Delete, Effect, Evict, Patch
+from deployments.engine import preparing
 from deployments.engine.filling import MANAGER
 from integrations.alertmanager.writer import AlertmanagerWriter
 from integrations.errors import Conflict
+from integrations.github.writer import GitHubWriter
 from integrations.grafana.writer import GrafanaWriter
 from integrations.kubernetes import writer as kubernetes
 from monitoring import collect
@@ -107,11 +109,14 @@ class RealCluster:
         return kubernetes.connect(settings.PORTAL_KUBECONFIG, settings.PORTAL_KUBE_CONTEXT)
 
     @cached_property
-    def _services(self) -> dict[str, AlertmanagerWriter | GrafanaWriter]:
+    def _services(self) -> dict[str, AlertmanagerWriter | GrafanaWriter | GitHubWriter]:
         reader = self._writer.reader
         return {
             "alertmanager": AlertmanagerWriter(reader, settings.PORTAL_ALERTMANAGER_URL),
             "grafana": GrafanaWriter(reader, settings.PORTAL_GRAFANA_URL, settings.PORTAL_GRAFANA_TOKEN_FILE),
+            "github": GitHubWriter(
+                settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_TOKEN_FILE, settings.PORTAL_GITHUB_HOST
+            ),
         }
 
     @cached_property
@@ -131,7 +136,10 @@ class RealCluster:
         return sent(self._writer, write, dry_run=dry_run)
 
     def call(self, effect: Call) -> None:
-        self._services[effect.service].send(effect.method, effect.path, effect.body)
+        body = effect.body
+        if effect.prepared is not None:
+            body = preparing.completed(effect, self._readers.github)
+        self._services[effect.service].send(effect.method, effect.path, body)
 
     def proxied(self, service: str) -> tuple[str, str] | None:
         writer = self._services[service]

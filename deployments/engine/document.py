@@ -12,7 +12,7 @@ import msgspec
 
 from common import structs
 from common.canonical import digest
-from deployments.catalogue.action import Blast, FollowUp, StepSpec, Verification
+from deployments.catalogue.action import Blast, FollowUp, GitChange, StepSpec, Verification
 
 _LATER = re.compile(r"\$\{run\.time\+(\d{1,8})\}")
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -58,6 +58,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     managed_by: str = ""
     git_way: str = ""
     git_patch: str = ""
+    git_change: GitChange | None = None
     confirm: str = ""
     follow_up: FollowUp | None = None
     #: leaves that this action leaves out of its fingerprints, beyond the engine's own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.clock import now
+from deployments.catalogue.action import SERVICES, Call
 from deployments.engine.turn import POLL, Pause, Turn
 from deployments.models import Step
 from deployments.states import RunState, StepState
@@ -14,7 +15,8 @@ def not_answered(turn: Turn, step: Step, error: SourceError) -> Pause:
     if error.maybe_done:
         return later(turn, step, error)
     if not error.transient:
-        return turn.end(RunState.FAILED, f"The API server refused the write: {error.sentence}", StepState.FAILED)
+        said = f"{_who(turn)} refused the write: {error.sentence}"
+        return turn.end(RunState.FAILED, said, StepState.FAILED)
     # a certain "not now" (a budget, too many requests, no connection)
     return later(turn, not_sent(turn), error)
 
@@ -26,6 +28,11 @@ def not_sent(turn: Turn) -> Step:
         step.state = StepState.PENDING.value
         entry.save(step)
     return step
+
+
+def _who(turn: Turn) -> str:
+    effect = turn.spec.effect
+    return SERVICES[effect.service] if isinstance(effect, Call) else "The API server"
 
 
 def later(turn: Turn, step: Step, error: SourceError) -> Pause:

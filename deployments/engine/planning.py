@@ -101,6 +101,7 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         managed_by=drafted.draft.managed_by,
         git_way=drafted.draft.git_way,
         git_patch=drafted.draft.git_patch,
+        git_change=drafted.draft.git_change,
         confirm=drafted.draft.confirm,
         follow_up=drafted.draft.follow_up,
         noise=action.noise,

@@ -20,7 +20,7 @@ _NEEDED: dict[type, tuple[tuple[str, str], ...]] = {
 }
 
 #: a request through the API server's service proxy, by its method
-_PROXIED = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+_PROXIED = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 Row = dict[str, Any]
 

@@ -133,6 +133,8 @@ def _done(turn: Turn, seen: Seen) -> Pause:
         step = entry.step(turn.index)
         step.state, step.sentence, step.outcome_at = StepState.DONE.value, seen.sentence, entry.at
         step.outcome = {**(step.outcome or {}), "sentence": seen.sentence}
+        # what was seen last is kept: where a pull request is, for the run's page
+        step.memory = {**step.memory, **seen.memory}
         entry.save(step)
         turn.log(entry, seen.lines)
         entry.run.current_step = turn.index + 1

@@ -77,6 +77,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[collect.Re
         PORTAL_CLUSTER="demo",
         PORTAL_KUBECONFIG=str(running.kubeconfig),
         PORTAL_GRAFANA_TOKEN_FILE=given.get("PORTAL_GRAFANA_TOKEN_FILE", ""),
+        PORTAL_GITHUB_URL="",
+        PORTAL_GITHUB_TOKEN_FILE="",
+        PORTAL_GITHUB_HOST="",
         **{name: given.get(name, "") for name in named},
     )
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -35,6 +35,7 @@ from deployments.catalogue.alerts.channel_params import ChannelParams
 from deployments.catalogue.alerts.channel_states import CONFIGS
 from deployments.catalogue.alerts.selection import Fit, fit, namespace_fit, shown
 from deployments.catalogue.argo import git_patch, helm, ownership, values
+from deployments.catalogue.argo.git_patch import GitPatch
 from deployments.catalogue.nodes import fields, names
 from integrations.kubernetes.parts import KubeObject
 from monitoring.checks.alert_routes import STATUS
@@ -100,7 +101,7 @@ def draft(snapshot: Snapshot, params: ChannelParams) -> PlanDraft:
     filled = msgspec.structs.replace(
         params, alertmanager=case.owner.meta.name, namespace=case.namespace, name=params.object_name
     )
-    way, patch = _git(snapshot, case)
+    way = _git(snapshot, case)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
         preconditions=tuple(_preconditions(snapshot, case)),
@@ -109,8 +110,9 @@ def draft(snapshot: Snapshot, params: ChannelParams) -> PlanDraft:
         undo=_UNDO,
         blast=_blast(case),
         managed_by=_managed_by(snapshot, case),
-        git_way=way,
-        git_patch=patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, case.owner.meta) if case.loosens else (),
     )
 
@@ -281,22 +283,20 @@ def _managed_by(snapshot: Snapshot, case: Case) -> str:
     return fields.managed_by(snapshot, case.owner.raw, *strategy.FIELD) if case.loosens else ""
 
 
-def _git(snapshot: Snapshot, case: Case) -> tuple[str, str]:
+def _git(snapshot: Snapshot, case: Case) -> GitPatch:
     """The same through Git: the object is a manifest; the strategy is a value of the chart."""
     manifest = (
         f"Through Git: keep AlertmanagerConfig {case.params.object_name} as a manifest beside the others; nothing in "
         "it is a credential."
     )
     if not case.loosens:
-        return manifest, ""
+        return GitPatch(manifest)
     app = ownership.application(snapshot, case.owner.meta)
     if app is None or helm.source_of(app, "kube-prometheus-stack") is None:
-        return (
-            f"{manifest} Set spec.{'.'.join(strategy.FIELD[1:])}: {case.change.after} where the object is written.",
-            "",
-        )
+        said = f"Set spec.{'.'.join(strategy.FIELD[1:])}: {case.change.after} where the object is written."
+        return GitPatch(f"{manifest} {said}")
     made = git_patch.for_values(snapshot, app, values.setting({strategy.VALUE: case.change.after}))
-    return f"{made.sentence} {manifest}", made.text
+    return replace(made, sentence=f"{made.sentence} {manifest}")
 
 
 ACTION = Action(

@@ -27,7 +27,7 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.argo import calls, credentials, git_patch, helm, reading, targets, values
+from deployments.catalogue.argo import calls, credentials, git_file, git_patch, helm, reading, targets, values
 from deployments.catalogue.argo.sync import sync_step
 from deployments.catalogue.argo.values import Edit
 from integrations.kubernetes.custom import Application
@@ -58,7 +58,7 @@ class ValuesParams(targets.VerifiedParams, frozen=True, kw_only=True):
         secret = values.credential(edits)
         if secret:
             raise ValueError(f"{secret} would put a credential into a plan; refer to a Secret instead")
-        if self.git_file and not git_patch.is_file(self.git_file):
+        if self.git_file and not git_file.is_file(self.git_file):
             raise ValueError("git_file is not the path of a YAML file inside a repository")
 
 
@@ -95,7 +95,7 @@ def draft(snapshot: Snapshot, params: ValuesParams) -> PlanDraft:
             targets.idle(app),
             targets.not_reverted(app, apps, f"{place.pointer}/helm/{'values' if _is_text(place) else 'valuesObject'}"),
             Precondition("The values change", before != after, _changes(before, edits)),
-            _not_overridden(place, edits),
+            not_overridden(place, edits),
             _keeps_definitions(app, after),
         ),
         steps=tuple(_steps(app, spec, automated=automated)),
@@ -109,6 +109,7 @@ def draft(snapshot: Snapshot, params: ValuesParams) -> PlanDraft:
         managed_by=targets.managed_by(app, apps, asks=False),
         git_way=git.sentence,
         git_patch=git.text,
+        git_change=git.change,
         locks=tuple(targets.ref(r) for r in targets.ordered(app.status.resources) if not r.hook),
     )
 
@@ -220,7 +221,7 @@ def _shown(value: Any, edit: Edit) -> str:
     return json.dumps(value, ensure_ascii=False)[:200]
 
 
-def _not_overridden(place: helm.Located, edits: tuple[Edit, ...]) -> Precondition:
+def not_overridden(place: helm.Located, edits: tuple[Edit, ...]) -> Precondition:
     """``parameters`` win over both kinds of values."""
     sentence = "Nothing else overrides these values"
     given = (place.source.helm.parameters if place.source.helm is not None else None) or []

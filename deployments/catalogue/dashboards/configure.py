@@ -129,6 +129,7 @@ def draft(snapshot: Snapshot, params: DatasourceParams) -> PlanDraft:
         managed_by=gitops.managed_by(snapshot, owner) if owner is not None else "",
         git_way=git.sentence if git is not None else "",
         git_patch=git.text if git is not None else "",
+        git_change=git.change if git is not None else None,
     )
 
 

@@ -99,6 +99,7 @@ def draft(snapshot: Snapshot, params: DefaultParams) -> PlanDraft:
         managed_by=_managed_by(snapshot, found),
         git_way=git.sentence if git is not None else "",
         git_patch=git.text if git is not None else "",
+        git_change=git.change if git is not None else None,
         locks=(ownership.ref_of(found.owner.app),) if found.owner is not None else (),
     )
 

@@ -116,6 +116,7 @@ def draft(snapshot: Snapshot, params: RepairParams) -> PlanDraft:
         managed_by=_managed_by(owner, apps, change),
         git_way=_git_way(owner, change),
         git_patch=change.git.text if change.git is not None else "",
+        git_change=change.git.change if change.git is not None else None,
         locks=tuple(_ref(r) for r in owner.resources),
     )
 

@@ -130,6 +130,7 @@ def draft(snapshot: Snapshot, params: StandaloneParams) -> PlanDraft:
         managed_by=_managed_by(found),
         git_way=_git_way(git.sentence if git is not None else ""),
         git_patch=git.text if git is not None else "",
+        git_change=git.change if git is not None else None,
         locks=(ownership.ref_of(owner.app),) if owner is not None else (),
     )
 

@@ -54,9 +54,7 @@ def draft(snapshot: Snapshot, params: DropContainerParams) -> PlanDraft:
     }
     what = f"container {params.container}"
     value = _VALUES.get(params.container)
-    git_way, git_patch = git.way(
-        snapshot, item, f"remove {what} of Deployment {params.name}", {value: False} if value else None
-    )
+    way = git.way(snapshot, item, f"remove {what} of Deployment {params.name}", {value: False} if value else None)
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -81,8 +79,9 @@ def draft(snapshot: Snapshot, params: DropContainerParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, f"The new pods have no container {params.container}."),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
-        git_way=git_way,
-        git_patch=git_patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, item.metadata),
     )
 

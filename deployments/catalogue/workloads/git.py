@@ -14,6 +14,7 @@ from typing import Any
 
 from deployments.catalogue.action import Precondition
 from deployments.catalogue.argo import git_patch, helm, ownership, values
+from deployments.catalogue.argo.git_patch import GitPatch
 from integrations.kubernetes.objects import Workload
 from integrations.kubernetes.parts import Meta
 from monitoring.checks.text import clean
@@ -104,7 +105,7 @@ def managed_by(snapshot: Snapshot, metadata: Meta, raw: Mapping[str, Any], path:
     return ownership.sentence(snapshot, metadata, _pointer(path), named_in_git=names(raw, path))
 
 
-def way(snapshot: Snapshot, item: Workload, change: str, grafana: Mapping[str, Any] | None = None) -> tuple[str, str]:
+def way(snapshot: Snapshot, item: Workload, change: str, grafana: Mapping[str, Any] | None = None) -> GitPatch:
     """The same change through Git, as a sentence and (where one can be made) a patch; empty for what nobody renders.
 
     ``change`` says what to set in the manifest; ``grafana`` the values of the Grafana chart that render it, if it is
@@ -112,19 +113,18 @@ def way(snapshot: Snapshot, item: Workload, change: str, grafana: Mapping[str, A
     """
     app = ownership.application(snapshot, item.metadata)
     if app is None:
-        return "", ""
+        return GitPatch("")
     name, chart = app.metadata.name, helm.source_of(app)
     root = _grafana_root(item, chart.chart if chart is not None else "")
     if root is not None and grafana:
-        made = git_patch.for_values(snapshot, app, values.setting({f"{root}{k}": v for k, v in grafana.items()}))
-        return made.sentence, made.text
+        return git_patch.for_values(snapshot, app, values.setting({f"{root}{k}": v for k, v in grafana.items()}))
     if chart is not None:
         which = f"chart {clean(chart.chart, 120)} {clean(chart.target_revision, 60)}".rstrip()
         said = f"set the value of {which} that renders it: {change}"
-        return f"Through Git first: in the Helm values of Application {name}, {said}.", ""
+        return GitPatch(f"Through Git first: in the Helm values of Application {name}, {said}.")
     source = app.spec.source
     place = f"in {clean(source.path, 120)} of {clean(source.repo_url, 200)}" if source is not None else "in its source"
-    return f"Through Git first: {place}, {change}.", ""
+    return GitPatch(f"Through Git first: {place}, {change}.")
 
 
 def _grafana_root(item: Workload, chart: str) -> str | None:

@@ -114,7 +114,7 @@ def _plan(snapshot: Snapshot, item: Workload, paused: bool) -> PlanDraft:
         verification=Verification((), 0, 0),
         undo=_UNDO[paused],
         managed_by=git.managed_by(snapshot, item.metadata, raw, _PAUSED),
-        git_way=git.way(snapshot, item, f"set spec.paused of Deployment {name} to {str(paused).lower()}")[0],
+        git_way=git.way(snapshot, item, f"set spec.paused of Deployment {name} to {str(paused).lower()}").sentence,
         locks=ownership.locks(snapshot, item.metadata),
     )
 

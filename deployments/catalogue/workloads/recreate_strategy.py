@@ -56,7 +56,7 @@ def draft(snapshot: Snapshot, params: RecreateStrategyParams) -> PlanDraft:
     wanted = {"type": "Recreate", "rollingUpdate": None}
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"strategy": wanted}}
     change = f"set spec.strategy.type of Deployment {params.name} to Recreate"
-    git_way, git_patch = git.way(snapshot, item, change, {"deploymentStrategy.type": "Recreate"})
+    way = git.way(snapshot, item, change, {"deploymentStrategy.type": "Recreate"})
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -84,8 +84,9 @@ def draft(snapshot: Snapshot, params: RecreateStrategyParams) -> PlanDraft:
             "starts: nothing of it answers in between.",
         ),
         managed_by=git.managed_by(snapshot, item.metadata, raw, _PATH),
-        git_way=git_way,
-        git_patch=git_patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, item.metadata),
     )
 

@@ -81,7 +81,7 @@ def draft(snapshot: Snapshot, params: RollbackParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, what),
         managed_by=git.managed_by(snapshot, item.metadata, raw, git.TEMPLATE),
-        git_way=git.way(snapshot, item, f"revert the change of Deployment {params.name} that came after it")[0],
+        git_way=git.way(snapshot, item, f"revert the change of Deployment {params.name} that came after it").sentence,
         locks=ownership.locks(snapshot, item.metadata),
     )
 

@@ -69,7 +69,7 @@ def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"replicas": replicas}}
     args = {**where, "kind": kind, "replicas": replicas, "selector": targets.selector(item)}
     change = f"set spec.replicas of {kind} {params.name} to {replicas}"
-    git_way, git_patch = git.way(snapshot, item, change, {"replicas": replicas})
+    way = git.way(snapshot, item, change, {"replicas": replicas})
     ready = rolling.verification(kind, item, params.hold_seconds)
     return PlanDraft(
         params=msgspec.to_builtins(params),
@@ -91,8 +91,9 @@ def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
         undo=_UNDO,
         blast=_blast(snapshot, params, item) if replicas else _end(snapshot, params, item),
         managed_by=git.managed_by(snapshot, item.metadata, raw, git.REPLICAS),
-        git_way=git_way,
-        git_patch=git_patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, item.metadata),
         tier=None if replicas else 2,
     )

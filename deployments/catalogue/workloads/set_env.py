@@ -62,7 +62,7 @@ def draft(snapshot: Snapshot, params: SetEnvParams) -> PlanDraft:
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"template": {"spec": {field: [patched]}}}}
     path = git.env_path(field, params.container, params.variable)
     said = f"{setting} in container {params.container} of Deployment {params.name}"
-    git_way, git_patch = git.way(snapshot, item, said, _values(params))
+    way = git.way(snapshot, item, said, _values(params))
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -86,8 +86,9 @@ def draft(snapshot: Snapshot, params: SetEnvParams) -> PlanDraft:
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, _unread(params)),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
-        git_way=git_way,
-        git_patch=git_patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, item.metadata),
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.catalogue.argo import git_patch, values
+from deployments.catalogue.argo import git_file, git_patch, values
 from deployments.catalogue.argo.git_patch import GitPatch
 from monitoring.snapshot import Missing, from_case
 from tests.deployments.argo.world import (
@@ -125,7 +125,7 @@ def test_without_anything_said_the_file_is_called_a_guess() -> None:
 
 
 def test_a_person_an_annotation_or_the_parents_only_file_make_it_known() -> None:
-    noted = merged(child(), {"metadata": {"annotations": {git_patch.FILE: "apps/stack.yaml"}}})
+    noted = merged(child(), {"metadata": {"annotations": {git_file.FILE: "apps/stack.yaml"}}})
     only = merged(root(), {"spec": {"source": {"directory": {"include": "monitoring.yaml"}}}})
     many = merged(root(), {"spec": {"source": {"directory": {"include": "*.yaml"}}}})
     for patch, path in (
@@ -143,7 +143,7 @@ def test_a_person_an_annotation_or_the_parents_only_file_make_it_known() -> None
     "path", ["/etc/passwd.yaml", "../x.yaml", "a/../../x.yaml", "x", "a b.yaml", "x.yaml\n+++ b/y.yaml"]
 )
 def test_a_path_that_leaves_the_repository_is_not_taken(path: str) -> None:
-    assert not git_patch.is_file(path)
+    assert not git_file.is_file(path)
     file = patch_of("grafana.enabled=false", file=path).file
     assert file is not None and file.path == FILE
 
