@@ -163,11 +163,13 @@ def _content(snapshot: Snapshot, app: Application, name: str, base: str, file: F
     return content
 
 
-def applied_by(app: Application, place: Place) -> str:
-    """What Argo CD does with it once it is merged."""
+def applied_by(app: Application, apps: Iterable[Application], place: Place) -> str:
+    """What Argo CD does with it once it is merged. A manifest is applied by the parent before its Application is."""
     follows = f"Argo CD follows branch {place.base}" if place.follows else (
         f"Argo CD follows {clean(place.revision, 80)}, which is no branch: what is merged into {place.base} takes "
         "effect when that is moved"
     )  # fmt: skip
-    by = "by itself (auto-sync)" if reading.is_automated(app) else "when somebody syncs it"
+    parent = reading.parent_of(app, apps)[1] if place.application else None
+    manual = [each.metadata.name for each in (parent, app) if each is not None and not reading.is_automated(each)]
+    by = f"when somebody syncs {' and then '.join(manual)}" if manual else "by itself (auto-sync)"
     return f"{follows}; the change is applied {by} after people have merged it. The portal merges nothing."

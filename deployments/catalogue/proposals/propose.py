@@ -29,7 +29,7 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.argo import credentials, git_edit, git_file, helm, hunks, targets, values
+from deployments.catalogue.argo import calls, credentials, git_edit, git_file, helm, hunks, targets, values
 from deployments.catalogue.argo.git_patch import words
 from deployments.catalogue.argo.set_values import not_overridden
 from deployments.catalogue.argo.values import Edit
@@ -85,7 +85,7 @@ class _Change(NamedTuple):
 
 def needs(snapshot: Snapshot, params: ProposeParams) -> Iterable[Need]:
     """Applications; then what GitHub shows of repository, branch, file, and of an earlier proposal of the same."""
-    yield Objects("applications.argoproj.io")
+    yield Objects(calls.APPLICATIONS)
     yield hub.CONNECTION
     with suppress(Missing, CannotPlan, ValueError):
         app = targets.find(snapshot, params)
@@ -112,10 +112,11 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
         file=place.file.path,
         why=" ".join(params.why.split()),
     )
+    applied = placing.applied_by(app, snapshot.objects(calls.APPLICATIONS), place)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
         preconditions=tuple(_preconditions(snapshot, app, place, change, edits)),
-        steps=tuple(_steps(app, place, change, edits, filled)),
+        steps=tuple(_steps(app, place, change, edits, filled, applied)),
         verification=Verification((), 0, 0),
         undo=_UNDO,
         blast=Blast(
@@ -126,7 +127,7 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
                 "of one file wait for people to review and merge them."
             ),
         ),
-        managed_by=placing.applied_by(app, place),
+        managed_by=applied,
         git_patch=change.diff,
     )
 
@@ -235,7 +236,7 @@ def _untouched(snapshot: Snapshot, place: Place, change: _Change) -> bool:
 
 
 def _steps(
-    app: Application, place: Place, change: _Change, edits: Sequence[Edit], params: ProposeParams
+    app: Application, place: Place, change: _Change, edits: Sequence[Edit], params: ProposeParams, applied: str
 ) -> Iterable[StepSpec]:
     name = place.repository.name
     # one run at a time for one change; the name is a target's, so it has no slashes
@@ -313,8 +314,7 @@ def _steps(
                 "title": title,
                 "head": change.branch,
                 "base": place.base,
-                "body": _body(app, place, edits, params.why),
-                "maintainer_can_modify": True,
+                "body": _body(app, place, edits, params.why, applied),
             },
             shown=(Shown("pull request.title", None, title), Shown("pull request.into", None, place.base)),
         ),
@@ -329,7 +329,7 @@ def _title(app: Application, edits: Sequence[Edit]) -> str:
     return clean(f"{said} and {count(len(names) - 1, 'other value')}" if len(names) > 1 else said, 120)
 
 
-def _body(app: Application, place: Place, edits: Sequence[Edit], why: str) -> str:
+def _body(app: Application, place: Place, edits: Sequence[Edit], why: str, applied: str) -> str:
     """Markdown. What people or the cluster wrote stands in code, where it is neither a mention nor markup."""
     lines = [
         f"Helm values of Argo CD Application `{app.metadata.name}`, in `{place.file.path}`:",
@@ -337,7 +337,7 @@ def _body(app: Application, place: Place, edits: Sequence[Edit], why: str) -> st
         *(f"- {_code(words([edit]))}" for edit in edits),
         "",
         *([f"Why: {_code(why)}", ""] if why else []),
-        placing.applied_by(app, place),
+        applied,
         "",
         "Proposed by `${run.user}` with Phaseboard, run `${run.mark}`.",
     ]
