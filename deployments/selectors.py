@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from common.clock import now
+from common.redaction import visible
 from deployments import approvals, freezes, gates, policies, reviews
 from deployments.catalogue.action import Blast, FollowUp, Precondition
 from deployments.engine import document as documents
@@ -246,6 +247,9 @@ def _plan_lines(view: PlanView) -> Iterable[str]:
         yield f"  {view.managed_by}"
     if view.git_way:
         yield f"  {view.git_way}{' (The patch: --json, git_patch.)' if view.git_patch else ''}"
+    elif view.git_patch:
+        # the difference of a file in Git, which no field of an object shows
+        yield from (f"  {visible(line, 400)}" for line in view.git_patch.splitlines())
     for p in view.preconditions:
         yield f"  {'met  ' if p.met else 'UNMET'} {p.sentence}  ({p.evidence})"
     for step in view.steps:

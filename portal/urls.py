@@ -14,6 +14,7 @@ from portal.views import (
     ops,
     planpage,
     policypage,
+    proposing,
     reports,
     undoing,
 )
@@ -43,6 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("plans/<str:digest>/compare/", planpage.compare, name="plan-compare"),
     path("plans/<str:digest>/again/", planpage.again, name="plan-again"),
     path("plans/<str:digest>/git.patch", planpage.git_patch, name="plan-git-patch"),
+    path("plans/<str:digest>/propose/", proposing.ask, name="plan-propose"),
     path("plans/<str:digest>/break-glass/", approving.break_glass, name="plan-break-glass"),
     path("approvals/", approving.index, name="approvals"),
     path("policy/", policypage.index, name="policy"),

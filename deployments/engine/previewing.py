@@ -8,7 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments import diffing, folding, holders
-from deployments.catalogue.action import MARK, Action, Apply, Call, Create, Delete, Evict, Patch, StepSpec
+from deployments.catalogue.action import (
+    MARK,
+    SERVICES,
+    Action,
+    Apply,
+    Call,
+    Create,
+    Delete,
+    Evict,
+    FileEdit,
+    HeadOf,
+    Patch,
+    StepSpec,
+)
 from deployments.catalogue.argo import credentials
 from deployments.engine.cluster import Cluster, Write
 from deployments.engine.document import PlannedStep, fill, words
@@ -34,7 +47,7 @@ def preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Raw, gone: se
         return PlannedStep(spec, target=key)
     if isinstance(effect, Call):
         rows = tuple({"path": s.path, "before": s.before, "after": s.after} for s in effect.shown)
-        note = f"{effect.service.capitalize()} knows no dry run: this is what the request says."
+        note = _note(effect)
         return PlannedStep(spec, key, rows, command=command(spec), note=note)
     _must_be_marked(action, spec)
     live = raw[key]
@@ -67,6 +80,15 @@ def preview(cluster: Cluster, action: Action, spec: StepSpec, raw: Raw, gone: se
     except (Rejected, Forbidden, NotFound) as error:
         return PlannedStep(spec, key, command=command(spec), refused=error.sentence)
     return _with_difference(spec, key, live, None if isinstance(effect, Delete | Evict) else predicted, "")
+
+
+def _note(effect: Call) -> str:
+    if isinstance(effect.prepared, FileEdit):
+        return (
+            f"The file as GitHub has it, blob {effect.prepared.before[:10]}; afterwards it is blob "
+            f"{effect.prepared.after[:10]}. Lines that hold credentials are not shown."
+        )
+    return f"{SERVICES[effect.service]} knows no dry run: this is what the request says."
 
 
 def _must_be_marked(action: Action, spec: StepSpec) -> None:
@@ -122,12 +144,34 @@ def command(spec: StepSpec) -> str:
             path = RESOURCES["pods"].path(spec.namespace, spec.name, subresource="eviction")
             body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": _name(spec)}
             return f"kubectl create --raw {shlex.quote(path)} -f - <<< {shlex.quote(_json(body))}"
+        case Call(service="github"):
+            return _git_command(effect)
         case Call():
             said = f" -d {shlex.quote(_json(effect.body))}" if effect.body is not None else ""
             url = f'"${effect.service.upper()}_URL{fill(effect.path, PREVIEW)}"'
             return f"curl -X {effect.method} -H 'Content-Type: application/json' {url}{said}"
         case _:
             return ""
+
+
+def _git_command(effect: Call) -> str:
+    """The same in a clone of the repository, with Git and GitHub's own command line."""
+    body = effect.body or {}
+    number = effect.path.rpartition("/")[2]
+    match effect.prepared:
+        case HeadOf(_, branch):
+            made = str(body.get("ref", "")).removeprefix("refs/heads/")
+            return f"git fetch origin && git switch -c {shlex.quote(made)} {shlex.quote(f'origin/{branch}')}"
+        case FileEdit() as edit:
+            message = shlex.quote(fill(str(body.get("message", "")), PREVIEW).partition("\n")[0])
+            commit = f"git commit -m {message} -- {shlex.quote(edit.path)}"
+            return f"git apply <patch of this plan> && {commit} && git push -u origin HEAD"
+    if effect.method == "PATCH":
+        return f"gh pr close {shlex.quote(number)}"
+    if effect.method == "DELETE":
+        return f"git push origin --delete {shlex.quote(effect.path.partition('/git/refs/heads/')[2])}"
+    said = {key: shlex.quote(fill(str(body.get(key, "")), PREVIEW)) for key in ("base", "head", "title", "body")}
+    return f"gh pr create {' '.join(f'--{key} {text}' for key, text in said.items())}"
 
 
 def _name(spec: StepSpec) -> dict[str, str]:

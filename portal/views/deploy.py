@@ -24,7 +24,7 @@ from portal.accounts.roles import Role
 from portal.checklists.models import Item
 from portal.checklists.services import item_of_context, link_run
 from portal.times import second
-from portal.views import approvalview, holding, remedies
+from portal.views import approvalview, holding, proposing, remedies
 from portal.views.catalogue import action_context
 from portal.views.common import PAGE, back, key_of, new_key, older, page_number, see_other
 from portal.views.planview import PlanView, plan_view
@@ -159,8 +159,8 @@ def _wish(found: Plan, pk: str) -> PlanRequest | None:
 def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "") -> dict[str, Any]:
     """What the page of a plan shows to a role."""
     view = plan_view(found)
-    locks = load(found.document).locks
-    lock = Lock.objects.filter(target_key__in=locks).select_related("run").order_by("at").first()
+    document = load(found.document)
+    lock = Lock.objects.filter(target_key__in=document.locks).select_related("run").order_by("at").first()
     waits = found.runs.filter(state=RunState.WAITING_FOR_APPROVAL).select_related("plan", "requested_by")
     waiting = waits.first()
     try:
@@ -175,6 +175,8 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         "blocked_by_run": lock.run if lock else None,
         "waiting_run": waiting,
         "asks": asks,
+        "proposal": proposing.offer(document),
+        "may_propose": may(who, "deployments.make_plan"),
         "phrase": gates.phrase(found),
         **holding.read().shown(now()),
         "off_why": "" if waiting else _off(view, who, lock.run if lock else None),
@@ -236,8 +238,10 @@ def find_run(pk: str) -> Run | None:
 
 def run_context(run: Run, who: Role | None, at: datetime) -> dict[str, Any]:
     """What the live parts of a run's page show to a role."""
+    steps = list(run.steps.all())
     return {
-        "run": run_view(run, list(run.steps.all()), at),
+        "run": run_view(run, steps, at),
+        "pull": proposing.pull_of(steps),
         "may_cancel": may(who, "deployments.cancel_run"),
         "may_undo": may(who, "deployments.make_plan"),
         "cancel_role": lowest("deployments.cancel_run"),

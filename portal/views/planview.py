@@ -10,31 +10,17 @@ from typing import Any
 
 import msgspec
 
-from deployments.catalogue.action import Blast, CheckSpec, FollowUp, Precondition
+from deployments.catalogue.action import Blast, Call, CheckSpec, FileEdit, FollowUp, Precondition
 from deployments.engine.document import PlannedStep, load
 from deployments.models import Plan
 from monitoring.checks import registry as checks
+from portal.views import filediff
+from portal.views.filediff import Line
 
 _TIER = ("changes nothing", "reversible", "disruptive", "destructive")
 _MAX_LINES = 400
 #: more names than this are counted
 _NAMED = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a diff: ``kind`` is add, del, same or fold; ``marked`` is the part that changed."""
-
-    kind: str
-    lead: str
-    marked: str = ""
-    tail: str = ""
-    old: int | None = None
-    new: int | None = None
-
-    @property
-    def text(self) -> str:
-        return self.lead + self.marked + self.tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +187,8 @@ def _right(row: Mapping[str, Any]) -> Right:
 
 def _change(number: int, step: PlannedStep) -> Change:
     spec = step.spec
-    lines = list(_lines(step.diff))
+    edit = spec.effect.prepared if isinstance(spec.effect, Call) else None
+    lines = [*filediff.lines(edit.diff)] if isinstance(edit, FileEdit) else [*_lines(step.diff)]
     if step.refused:
         lines.append(Line("fold", f"the API server refused the dry run: {step.refused}"))
     lines += [Line("fold", f"held by another manager: {c['field']} ({c['manager']})") for c in step.conflicts]
@@ -210,7 +197,7 @@ def _change(number: int, step: PlannedStep) -> Change:
     if step.folded:
         lines.append(Line("fold", f"{_count(step.folded, 'field')} that the server keeps itself: not shown"))
     return Change(
-        name=f"{spec.ref.kind}/{spec.name}",
+        name=edit.path if isinstance(edit, FileEdit) else f"{spec.ref.kind}/{spec.name}",
         tags=tuple(filter(None, (f"step {number}", spec.how, spec.namespace, *_managers(step)))),
         added=sum(line.kind == "add" for line in lines),
         removed=sum(line.kind == "del" for line in lines),

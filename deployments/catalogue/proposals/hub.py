@@ -126,8 +126,8 @@ def connected(snapshot: Snapshot) -> Connected:
 def read_repository(snapshot: Snapshot, name: str) -> Repository | None:
     """None: not there, or not to be seen with this token. :raises Missing: no answer."""
     body = _body(snapshot, repository(name))
-    default = str(body.get("default_branch") or "") if body else ""
-    if body is None or not is_branch(default):
+    default = body.get("default_branch") if body else None
+    if body is None or not isinstance(default, str) or not is_branch(default):
         return None
     rights = body.get("permissions")
     push = bool(rights.get("push")) if isinstance(rights, Mapping) else None

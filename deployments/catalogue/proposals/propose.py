@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
@@ -74,13 +75,24 @@ class ProposeParams(targets.ApplicationParams, frozen=True, kw_only=True):
 
 
 class _Change(NamedTuple):
-    """The file after the change: Git's hash of it, the difference, its size, and the branch it goes to."""
+    """The file after the change, Git's hash of it, and the branch it goes to."""
 
+    text: str
     blob: str
+    branch: str
+
+
+class _Difference(NamedTuple):
+    """The change for people: as a diff of the file, as a patch that ``git apply`` takes, and its size."""
+
     diff: str
+    patch: str
     added: int
     removed: int
-    branch: str
+
+    @property
+    def size(self) -> str:
+        return f"+{self.added} −{self.removed} lines"
 
 
 def needs(snapshot: Snapshot, params: ProposeParams) -> Iterable[Need]:
@@ -105,6 +117,7 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
     place = placing.find(snapshot, app, params.file)
     edits = values.parse(params.values)
     change = _changed(app, place, edits)
+    shown = _difference(place, change)
     filled = ProposeParams(
         application=app.metadata.name,
         namespace=app.metadata.namespace,
@@ -115,49 +128,68 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
     applied = placing.applied_by(app, snapshot.objects(calls.APPLICATIONS), place)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
-        preconditions=tuple(_preconditions(snapshot, app, place, change, edits)),
-        steps=tuple(_steps(app, place, change, edits, filled, applied)),
+        preconditions=tuple(_preconditions(snapshot, app, place, change, edits, shown.size)),
+        steps=tuple(_steps(app, place, change, shown.diff, edits, filled, applied)),
         verification=Verification((), 0, 0),
         undo=_UNDO,
         blast=Blast(
             created=(f"Branch {change.branch}", f"Pull request into {place.base}"),
             changed=(f"File {place.file.path} on that branch",),
             sentence=(
-                f"Nothing in the cluster changes, nor on branch {place.base}: +{change.added} −{change.removed} lines "
-                "of one file wait for people to review and merge them."
+                f"Nothing in the cluster changes, nor on branch {place.base}: {shown.size} of "
+                "one file wait for people to review and merge them."
             ),
         ),
         managed_by=applied,
-        git_patch=change.diff,
+        git_patch=shown.patch,
     )
 
 
 def _changed(app: Application, place: Place, edits: Sequence[Edit]) -> _Change:
     """:raises CannotPlan: the edits cannot be made in this file."""
-    before = place.file.text
-    name, namespace = place.application, app.metadata.namespace
+    file, name = place.file, place.repository.name
     try:
-        after = git_edit.changed(before, name, namespace, edits)
-        if after == before:
+        after = _edited(file.text, place.application, app.metadata.namespace, ", ".join(map(str, edits)))
+        if after == file.text:
             raise ValueError("the values say so already; if the cluster does not, it has not been synced")
-        found = hunks.between(_block(before), _block(after), findable=False)
     except ValueError as error:
-        raise CannotPlan(
-            f"{place.file.path} in {place.repository.name}, branch {place.base}, cannot be changed here: {error}."
-        ) from None
-    lines = [line for hunk in found for line in hunks.shown(hunk)]
+        raise _cannot(place, error) from None
     blob = git_edit.blob_sha(after)
-    diff = "\n".join([*hunks.heading(place.file.path), *lines]) + "\n"
     # of the change alone: the same change is the same branch, whoever proposes it and however often
-    named = f"{place.repository.name}\n{place.base}\n{place.file.path}\n{place.file.sha}\n{blob}"
+    named = f"{name}\n{place.base}\n{file.path}\n{file.sha}\n{blob}"
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
-    return _Change(
-        blob=blob,
+    return _Change(after, blob, f"{hub.PREFIX}{app.metadata.name[:60].rstrip('-.')}-{digest}")
+
+
+@lru_cache(maxsize=2)
+def _edited(text: str, application: str, namespace: str, wanted: str) -> str:
+    """Asked in every round of a plan's reading. :raises ValueError:"""
+    return git_edit.changed(text, application, namespace, values.parse(wanted))
+
+
+def _difference(place: Place, change: _Change) -> _Difference:
+    """:raises CannotPlan: it cannot be shown without a credential."""
+    try:
+        found = hunks.between(_block(place.file.text), _block(change.text), findable=False)
+    except ValueError as error:
+        raise _cannot(place, error) from None
+    lines = [line for hunk in found for line in hunks.shown(hunk)]
+    diff = "\n".join([*hunks.heading(place.file.path), *lines]) + "\n"
+    flag = ""
+    with suppress(ValueError):
+        flag = hunks.flag_of(found)
+    header = f"Made of {place.file.path} on branch {place.base} of {place.repository.name}.\n"
+    return _Difference(
         diff=diff,
+        patch=f"{header}Apply it in a clone with: git apply{flag} <this file>\n\n{diff}",
         added=sum(line.startswith("+") for line in lines),
         removed=sum(line.startswith("-") for line in lines),
-        branch=f"{hub.PREFIX}{app.metadata.name[:60].rstrip('-.')}-{digest}",
     )
+
+
+def _cannot(place: Place, error: ValueError) -> CannotPlan:
+    where = f"{place.file.path} in {place.repository.name}, branch {place.base}"
+    return CannotPlan(f"{where}, cannot be changed here: {error}.")
 
 
 def _block(text: str) -> hunks.Block:
@@ -169,7 +201,7 @@ def _block(text: str) -> hunks.Block:
 
 
 def _preconditions(
-    snapshot: Snapshot, app: Application, place: Place, change: _Change, edits: tuple[Edit, ...]
+    snapshot: Snapshot, app: Application, place: Place, change: _Change, edits: tuple[Edit, ...], size: str
 ) -> Iterable[Precondition]:
     yield targets.alive(app)
     yield _may_write(snapshot, place)
@@ -178,9 +210,7 @@ def _preconditions(
     yield Precondition(
         f"{place.file.path} is on branch {place.base}", True, f"{place.repository.name}, blob {sha}, {holds}"
     )
-    yield Precondition(
-        "The change applies to the file as it is there", True, f"+{change.added} −{change.removed} lines, nothing else"
-    )
+    yield Precondition("The change applies to the file as it is there", True, f"{size}, nothing else")
     located = helm.located(app)
     if located is not None:
         yield not_overridden(located, edits)
@@ -236,7 +266,13 @@ def _untouched(snapshot: Snapshot, place: Place, change: _Change) -> bool:
 
 
 def _steps(
-    app: Application, place: Place, change: _Change, edits: Sequence[Edit], params: ProposeParams, applied: str
+    app: Application,
+    place: Place,
+    change: _Change,
+    diff: str,
+    edits: Sequence[Edit],
+    params: ProposeParams,
+    applied: str,
 ) -> Iterable[StepSpec]:
     name = place.repository.name
     # one run at a time for one change; the name is a target's, so it has no slashes
@@ -291,7 +327,7 @@ def _steps(
                 application=place.application,
                 namespace=app.metadata.namespace,
                 values=params.values,
-                diff=change.diff,
+                diff=diff,
             ),
         ),
         until=written,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,8 +70,6 @@ class Scene:
         answered = self.ask("GET", need.path)
         if answered.status not in (200, 404):
             return Reply(status=0, error=f"HTTP {answered.status}")
-        import json
-
         return Reply(json.loads(answered.body), answered.status)
 
 
