@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from monitoring.checks import registry
-from monitoring.snapshot import Access, Fetch, Link, Logs, Need, Query, Reply, ServerVersion
+from monitoring.snapshot import Access, Fetch, GitHubConnection, Link, Logs, Need, Query, Reply, ServerVersion
 from monitoring.verdict import Verdict
 
 _MOST_REFS = 30
@@ -65,6 +65,8 @@ def describe(need: Need) -> str:
             return f"logs {namespace}/{pod}/{container}{' --previous' if previous else ''} --tail={tail}"
         case ServerVersion():
             return "GET /version"
+        case GitHubConnection():
+            return "whether a GitHub connection is configured"
         case Access(user, verb, resource, group, namespace):
             return f"may {user} {verb} {resource}{f'.{group}' if group else ''} in {namespace or 'the cluster'}"
         case _:

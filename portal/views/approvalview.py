@@ -16,7 +16,8 @@ from deployments import approvals, gates, policies, reviews
 from deployments.errors import Refusal
 from deployments.models import Approval, Plan, Review, Run
 from deployments.states import RunState
-from portal.views.planview import Change, Line, plan_view, target_name
+from portal.views.filediff import Line
+from portal.views.planview import Change, plan_view, target_name
 
 _WAITING = RunState.WAITING_FOR_APPROVAL
 #: objects, and lines of each, that are shown beside a request; the plan has all of them

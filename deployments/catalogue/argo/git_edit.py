@@ -52,8 +52,8 @@ def changed(text: str, application: str, namespace: str, edits: Sequence[Edit]) 
         raise ValueError(f"the file holds Application {application} {len(found)} times")
     node = found[0]
     path, values = _values_of(node)
-    is_text = isinstance(values, yaml.ScalarNode)
-    result = _in_block(text, values, edits) if is_text else _in_map(text, node, path, edits)
+    block = values if isinstance(values, yaml.ScalarNode) else None
+    result = _in_block(text, block, edits) if block is not None else _in_map(text, node, path, edits)
     _only_values_differ(text, result, application, namespace, path)
     return result
 
@@ -98,7 +98,7 @@ def _documents(text: str) -> list[yaml.Node]:
     if _OTHER_ENDS.search(text):
         raise ValueError(f"the file has line ends other than \\n; {_BY_HAND}")
     try:
-        return [node for node in yaml.compose_all(text, Loader=PlainLoader) if node is not None]
+        return list(yaml.compose_all(text, Loader=PlainLoader))
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ValueError(f"the file is no YAML that can be read here (templates, aliases?); {_BY_HAND}") from None
 

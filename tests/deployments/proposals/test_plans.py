@@ -286,14 +286,9 @@ def test_a_merged_proposal_leaves_nothing_to_propose() -> None:
 
 def test_what_github_says_is_not_believed_beyond_its_form() -> None:
     """Hostile or broken answers end in a sentence, never in a request to somewhere else."""
-    for body in ({"default_branch": "../../x"}, {"default_branch": 7}, [], "text", None):
-        scene = Scene()
-        real = scene.ask
-        scene.ask = lambda method, path, *a, body=body, real=real, **k: (  # type: ignore[method-assign,misc]
-            real(method, path, *a, **k)._replace(body=json.dumps(body).encode())
-            if path == f"/repos/{NAME}"
-            else real(method, path, *a, **k)
-        )
+    bodies: list[Any] = [{"default_branch": "../../x"}, {"default_branch": 7}, [], "text", None]
+    for body in bodies:
+        scene = Scene(told={f"/repos/{NAME}": json.dumps(body).encode()})
         with pytest.raises(CannotPlan, match="does not show"):
             planned(scene)
 

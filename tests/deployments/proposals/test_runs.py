@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 
 from deployments.catalogue import registry
 from deployments.catalogue.action import Call
-from deployments.engine import calls, planning, preparing
+from deployments.engine import calls, driver, planning, preparing
+from deployments.engine import cluster as clusters
 from deployments.engine.cluster import Needs
 from deployments.engine.document import load
 from deployments.models import Plan, Run
@@ -227,7 +231,12 @@ def test_two_runs_of_one_change_make_one_pull_request(hub: Hub, beside: HubClust
 def test_a_run_that_was_cancelled_halfway_is_taken_up_by_the_next(hub: Hub, beside: HubCluster, operator: User) -> None:
     plan = plan_of(beside)
     run = start_run(operator, plan.pk, "click", "")
-    beside.on_call = lambda effect: cancel_run(operator, run) and None if effect.method == "PUT" else None
+
+    def cancel(effect: Call) -> None:
+        if effect.method == "PUT":
+            cancel_run(operator, run)
+
+    beside.on_call = cancel
     run = carry_on(run, beside)
     assert run.state == "cancelled", told(run)
     assert hub.writes() == [BRANCH, COMMIT]
@@ -260,3 +269,19 @@ def test_what_would_not_come_out_as_shown_is_not_sent(hub: Hub, beside: HubClust
     with pytest.raises(Rejected, match="would not come out as the plan shows it") as caught:
         preparing.completed(msgspec.structs.replace(effect, prepared=other), beside._reader)
     assert not caught.value.maybe_done
+
+
+def test_the_command_does_all_of_it(
+    hub: Hub, beside: HubCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(clusters._opened, os.getpid(), beside)
+    monkeypatch.setattr(driver, "PATIENCE", timedelta(0))
+    wanted = ["--param", f"application={STACK}", "values=grafana.persistence.size=10Gi"]
+    with pytest.raises(SystemExit, match="^0$"):
+        call_command("plan", "propose-in-git", *wanted)
+    said = capsys.readouterr().out
+    assert '+            size: "10Gi"' in said and "The portal merges nothing" in said
+    with pytest.raises(SystemExit, match="^0$"):
+        call_command("run_action", "propose-in-git", *wanted, "--yes", "--wait", "--json")
+    assert json.loads(capsys.readouterr().out)["state"] == "succeeded"
+    assert hub.writes() == [BRANCH, COMMIT, PULL]
