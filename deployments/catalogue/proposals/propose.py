@@ -7,10 +7,9 @@ and no record, because it may hold credentials: a plan has Git's own hashes of i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
@@ -30,11 +29,12 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.argo import calls, credentials, git_edit, git_file, helm, hunks, targets, values
+from deployments.catalogue.argo import calls, credentials, git_file, helm, targets, values
 from deployments.catalogue.argo.git_patch import words
 from deployments.catalogue.argo.set_values import not_overridden
 from deployments.catalogue.argo.values import Edit
-from deployments.catalogue.proposals import hub, placing
+from deployments.catalogue.proposals import changing, hub, placing
+from deployments.catalogue.proposals.changing import Change
 from deployments.catalogue.proposals.placing import Place
 from integrations.kubernetes.custom import Application
 from monitoring.checks.text import clean, count
@@ -74,27 +74,6 @@ class ProposeParams(targets.ApplicationParams, frozen=True, kw_only=True):
             raise ValueError("file is not the path of a YAML file inside a repository")
 
 
-class _Change(NamedTuple):
-    """The file after the change, Git's hash of it, and the branch it goes to."""
-
-    text: str
-    blob: str
-    branch: str
-
-
-class _Difference(NamedTuple):
-    """The change for people: as a diff of the file, as a patch that ``git apply`` takes, and its size."""
-
-    diff: str
-    patch: str
-    added: int
-    removed: int
-
-    @property
-    def size(self) -> str:
-        return f"+{self.added} −{self.removed} lines"
-
-
 def needs(snapshot: Snapshot, params: ProposeParams) -> Iterable[Need]:
     """Applications; then what GitHub shows of repository, branch, file, and of an earlier proposal of the same."""
     yield Objects(calls.APPLICATIONS)
@@ -103,7 +82,7 @@ def needs(snapshot: Snapshot, params: ProposeParams) -> Iterable[Need]:
         app = targets.find(snapshot, params)
         yield from placing.needs(snapshot, app, params.file)
         place = placing.find(snapshot, app, params.file)
-        change = _changed(app, place, values.parse(params.values))
+        change = changing.changed(app, place, values.parse(params.values))
         yield hub.pulls(place.repository.name, change.branch)
         yield hub.ref(place.repository.name, change.branch)
         yield hub.compare(place.repository.name, place.base, change.branch)
@@ -116,8 +95,8 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
     hub.connected(snapshot)
     place = placing.find(snapshot, app, params.file)
     edits = values.parse(params.values)
-    change = _changed(app, place, edits)
-    shown = _difference(place, change)
+    change = changing.changed(app, place, edits)
+    shown = changing.difference(place, change)
     filled = ProposeParams(
         application=app.metadata.name,
         namespace=app.metadata.namespace,
@@ -126,10 +105,11 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
         why=" ".join(params.why.split()),
     )
     applied = placing.applied_by(app, snapshot.objects(calls.APPLICATIONS), place)
+    proposal = _Proposal(app, place, change, shown.diff, edits, filled, applied)
     return PlanDraft(
         params=msgspec.to_builtins(filled),
         preconditions=tuple(_preconditions(snapshot, app, place, change, edits, shown.size)),
-        steps=tuple(_steps(app, place, change, shown.diff, edits, filled, applied)),
+        steps=(_branch(proposal), _commit(proposal), _pull(proposal)),
         verification=Verification((), 0, 0),
         undo=_UNDO,
         blast=Blast(
@@ -145,63 +125,11 @@ def draft(snapshot: Snapshot, params: ProposeParams) -> PlanDraft:
     )
 
 
-def _changed(app: Application, place: Place, edits: Sequence[Edit]) -> _Change:
-    """:raises CannotPlan: the edits cannot be made in this file."""
-    file, name = place.file, place.repository.name
-    try:
-        after = _edited(file.text, place.application, app.metadata.namespace, ", ".join(map(str, edits)))
-        if after == file.text:
-            raise ValueError("the values say so already; if the cluster does not, it has not been synced")
-    except ValueError as error:
-        raise _cannot(place, error) from None
-    blob = git_edit.blob_sha(after)
-    # of the change alone: the same change is the same branch, whoever proposes it and however often
-    named = f"{name}\n{place.base}\n{file.path}\n{file.sha}\n{blob}"
-    digest = hashlib.sha256(named.encode()).hexdigest()[:10]
-    return _Change(after, blob, f"{hub.PREFIX}{app.metadata.name[:60].rstrip('-.')}-{digest}")
-
-
-@lru_cache(maxsize=2)
-def _edited(text: str, application: str, namespace: str, wanted: str) -> str:
-    """Asked in every round of a plan's reading. :raises ValueError:"""
-    return git_edit.changed(text, application, namespace, values.parse(wanted))
-
-
-def _difference(place: Place, change: _Change) -> _Difference:
-    """:raises CannotPlan: it cannot be shown without a credential."""
-    try:
-        found = hunks.between(_block(place.file.text), _block(change.text), findable=False)
-    except ValueError as error:
-        raise _cannot(place, error) from None
-    lines = [line for hunk in found for line in hunks.shown(hunk)]
-    diff = "\n".join([*hunks.heading(place.file.path), *lines]) + "\n"
-    flag = ""
-    with suppress(ValueError):
-        flag = hunks.flag_of(found)
-    header = f"Made of {place.file.path} on branch {place.base} of {place.repository.name}.\n"
-    return _Difference(
-        diff=diff,
-        patch=f"{header}Apply it in a clone with: git apply{flag} <this file>\n\n{diff}",
-        added=sum(line.startswith("+") for line in lines),
-        removed=sum(line.startswith("-") for line in lines),
-    )
-
-
-def _cannot(place: Place, error: ValueError) -> CannotPlan:
-    where = f"{place.file.path} in {place.repository.name}, branch {place.base}"
-    return CannotPlan(f"{where}, cannot be changed here: {error}.")
-
-
-def _block(text: str) -> hunks.Block:
-    """The lines with those marked that hold a credential. :raises ValueError: the text cannot be read."""
-    return hunks.Block(text.splitlines(), git_edit.credential_lines(text))
-
-
 # -- what must hold
 
 
 def _preconditions(
-    snapshot: Snapshot, app: Application, place: Place, change: _Change, edits: tuple[Edit, ...], size: str
+    snapshot: Snapshot, app: Application, place: Place, change: Change, edits: tuple[Edit, ...], size: str
 ) -> Iterable[Precondition]:
     yield targets.alive(app)
     yield _may_write(snapshot, place)
@@ -233,13 +161,13 @@ def _may_write(snapshot: Snapshot, place: Place) -> Precondition:
     return Precondition(sentence, False, f"GitHub says {said} on {repository.name}: {needed}")
 
 
-def _not_proposed(snapshot: Snapshot, place: Place, change: _Change) -> Precondition:
+def _not_proposed(snapshot: Snapshot, place: Place, change: Change) -> Precondition:
     found = [each for each in hub.read_pulls(snapshot, place.repository.name, change.branch) if each.state == "open"]
     evidence = "; ".join(f"#{each.number} by {clean(each.by, 60)} is open: review that one" for each in found[:2])
     return Precondition("No pull request proposes this already", not found, evidence or "none is open")
 
 
-def _branch_free(snapshot: Snapshot, place: Place, change: _Change) -> Precondition:
+def _branch_free(snapshot: Snapshot, place: Place, change: Change) -> Precondition:
     """Not there; or left by a run that ended before its pull request: then it holds this change, or nothing."""
     sentence = f"Branch {change.branch} is free for it"
     name = place.repository.name
@@ -254,7 +182,7 @@ def _branch_free(snapshot: Snapshot, place: Place, change: _Change) -> Precondit
     return Precondition(sentence, False, f"it is there with other commits: delete it in {name} first")
 
 
-def _untouched(snapshot: Snapshot, place: Place, change: _Change) -> bool:
+def _untouched(snapshot: Snapshot, place: Place, change: Change) -> bool:
     """Whether the file on that branch is the one to change; the branch may stand at an older point of its base."""
     with suppress(ValueError):
         there = hub.read_content(snapshot, place.repository.name, place.file.path, change.branch)
@@ -265,115 +193,123 @@ def _untouched(snapshot: Snapshot, place: Place, change: _Change) -> bool:
 # -- steps
 
 
-def _steps(
-    app: Application,
-    place: Place,
-    change: _Change,
-    diff: str,
-    edits: Sequence[Edit],
-    params: ProposeParams,
-    applied: str,
-) -> Iterable[StepSpec]:
-    name = place.repository.name
-    # one run at a time for one change; the name is a target's, so it has no slashes
-    target = f"{name}:{change.branch.removeprefix(hub.PREFIX)}".replace("/", ":")
-    where = {"repository": name, "branch": change.branch}
-    title = _title(app, edits)
-    there = Condition("github_branch_there", where)
-    yield StepSpec(
+class _Proposal(NamedTuple):
+    """What the three steps are made of."""
+
+    app: Application
+    place: Place
+    change: Change
+    diff: str
+    edits: Sequence[Edit]
+    params: ProposeParams
+    applied: str
+
+    @property
+    def repository(self) -> str:
+        return self.place.repository.name
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"repository": self.repository, "branch": self.change.branch}
+
+    def step(self, kind: str) -> partial[StepSpec]:
+        """One run at a time makes one change; the name is a target's, so it has no slashes."""
+        target = f"{self.repository}:{self.change.branch.removeprefix(hub.PREFIX)}".replace("/", ":")
+        return partial(
+            StepSpec,
+            how="GitHub's API",
+            resource=f"{kind}.github",
+            namespace="",
+            name=target,
+            timeout_seconds=_SECONDS,
+        )
+
+
+def _branch(it: _Proposal) -> StepSpec:
+    there = Condition("github_branch_there", it.where)
+    return it.step("Branch")(
         verb="branch",
-        title=f"Create branch {change.branch} from {place.base}",
-        how="GitHub's API",
-        resource="Branch.github",
-        namespace="",
-        name=target,
-        timeout_seconds=_SECONDS,
+        title=f"Create branch {it.change.branch} from {it.place.base}",
         effect=Call(
             service="github",
             method="POST",
-            path=f"/repos/{name}/git/refs",
+            path=f"/repos/{it.repository}/git/refs",
             made=there,
-            body={"ref": f"refs/heads/{change.branch}"},
-            shown=(Shown("branch", None, change.branch), Shown("from", None, place.base)),
-            prepared=HeadOf(name, place.base),
+            body={"ref": f"refs/heads/{it.change.branch}"},
+            shown=(Shown("branch", None, it.change.branch), Shown("from", None, it.place.base)),
+            prepared=HeadOf(it.repository, it.place.base),
         ),
         until=there,
     )
-    written = Condition("github_file_is", {**where, "path": place.file.path, "blob": change.blob})
-    yield StepSpec(
+
+
+def _commit(it: _Proposal) -> StepSpec:
+    file = it.place.file
+    written = Condition("github_file_is", {**it.where, "path": file.path, "blob": it.change.blob})
+    return it.step("Commit")(
         verb="commit",
-        title=f"Commit the change of {place.file.path} to that branch",
-        how="GitHub's API",
-        resource="Commit.github",
-        namespace="",
-        name=target,
-        timeout_seconds=_SECONDS,
+        title=f"Commit the change of {file.path} to that branch",
         effect=Call(
             service="github",
             method="PUT",
-            path=f"/repos/{name}/contents/{quote(place.file.path)}",
+            path=f"/repos/{it.repository}/contents/{quote(file.path)}",
             made=written,
             body={
-                "message": f"{title}\n\nProposed by ${{run.user}} with Phaseboard, run ${{run.mark}}.",
-                "branch": change.branch,
+                "message": f"{_title(it)}\n\nProposed by ${{run.user}} with Phaseboard, run ${{run.mark}}.",
+                "branch": it.change.branch,
                 # GitHub accepts the commit only while the file is this one
-                "sha": place.file.sha,
+                "sha": file.sha,
             },
             prepared=FileEdit(
-                repository=name,
-                path=place.file.path,
-                before=place.file.sha,
-                after=change.blob,
-                application=place.application,
-                namespace=app.metadata.namespace,
-                values=params.values,
-                diff=diff,
+                repository=it.repository,
+                path=file.path,
+                before=file.sha,
+                after=it.change.blob,
+                application=it.place.application,
+                namespace=it.app.metadata.namespace,
+                values=it.params.values,
+                diff=it.diff,
             ),
         ),
         until=written,
     )
-    opened = Condition("github_pull_open", {**where, "base": place.base, "mark": "${run.mark}"})
-    yield StepSpec(
+
+
+def _pull(it: _Proposal) -> StepSpec:
+    opened = Condition("github_pull_open", {**it.where, "base": it.place.base, "mark": "${run.mark}"})
+    title = _title(it)
+    return it.step("PullRequest")(
         verb="propose",
-        title=f"Open the pull request into {place.base}",
-        how="GitHub's API",
-        resource="PullRequest.github",
-        namespace="",
-        name=target,
-        timeout_seconds=_SECONDS,
+        title=f"Open the pull request into {it.place.base}",
         effect=Call(
             service="github",
             method="POST",
-            path=f"/repos/{name}/pulls",
+            path=f"/repos/{it.repository}/pulls",
             made=opened,
-            body={
-                "title": title,
-                "head": change.branch,
-                "base": place.base,
-                "body": _body(app, place, edits, params.why, applied),
-            },
-            shown=(Shown("pull request.title", None, title), Shown("pull request.into", None, place.base)),
+            body={"title": title, "head": it.change.branch, "base": it.place.base, "body": _body(it)},
+            shown=(Shown("pull request.title", None, title), Shown("pull request.into", None, it.place.base)),
         ),
         until=opened,
     )
 
 
-def _title(app: Application, edits: Sequence[Edit]) -> str:
+def _title(it: _Proposal) -> str:
     """One line, as a commit's first line is read."""
-    names = [edit.name for edit in edits]
-    said = f"{app.metadata.name}: {'set ' if not edits[0].remove else 'take out '}{names[0]}"
+    names = [edit.name for edit in it.edits]
+    said = f"{it.app.metadata.name}: {'take out' if it.edits[0].remove else 'set'} {names[0]}"
     return clean(f"{said} and {count(len(names) - 1, 'other value')}" if len(names) > 1 else said, 120)
 
 
-def _body(app: Application, place: Place, edits: Sequence[Edit], why: str, applied: str) -> str:
+def _body(it: _Proposal) -> str:
     """Markdown. What people or the cluster wrote stands in code, where it is neither a mention nor markup."""
+    why = it.params.why
     lines = [
-        f"Helm values of Argo CD Application `{app.metadata.name}`, in `{place.file.path}`:",
+        f"Helm values of Argo CD Application `{it.app.metadata.name}`, in `{it.place.file.path}`:",
         "",
-        *(f"- {_code(words([edit]))}" for edit in edits),
+        *(f"- {_code(words([edit]))}" for edit in it.edits),
         "",
         *([f"Why: {_code(why)}", ""] if why else []),
-        applied,
+        it.applied,
         "",
         "Proposed by `${run.user}` with Phaseboard, run `${run.mark}`.",
     ]
