@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from deployments.models import Run
 from deployments.states import ACTIVE
 from portal.checklists.models import ItemSpan, Phase, Project, RunItem
 from portal.checklists.selectors.derive import Derived
@@ -70,9 +71,17 @@ def _has_moved(state: State, item_id: int, span: ItemSpan | None) -> bool:
 def _regressed(state: State, moved: Collection[int], open_spans: dict[int, ItemSpan]) -> set[int]:
     """Which of the moved items were proven and stopped being so by themselves: no run of theirs was under way."""
     broken = [pk for pk in moved if state.derived[pk].evidence_word in _BROKEN and pk in open_spans]
-    active = [run_state.value for run_state in ACTIVE]
-    repaired = set(RunItem.objects.filter(item__in=broken, run__state__in=active).values_list("item", flat=True))
+    repaired = _repaired(broken)
     return {pk for pk in broken if _was_proven(open_spans[pk]) and (pk not in repaired or open_spans[pk].regressed)}
+
+
+def _repaired(items: Collection[int]) -> set[int]:
+    """Those with a run at work: tied to it, or started from its page by a web process that died before it tied them."""
+    active = [run_state.value for run_state in ACTIVE]
+    contexts = {f"item:{pk}": pk for pk in items}
+    started = Run.objects.filter(context__in=contexts, state__in=active).values_list("context", flat=True)
+    tied = RunItem.objects.filter(item__in=items, run__state__in=active).values_list("item", flat=True)
+    return {contexts[context] for context in started} | set(tied)
 
 
 def _was_proven(span: ItemSpan) -> bool:

@@ -117,6 +117,17 @@ def test_a_fall_during_the_items_own_run_is_not_by_itself(project: Project) -> N
     assert not span(web).regressed
 
 
+def test_a_fall_during_a_run_that_nobody_tied_to_its_item_is_not_by_itself(project: Project) -> None:
+    """The web process died between the run's commit and the next one."""
+    web, target = item(project, "web"), check(project, "web", "workload_ready")
+    read_all(project, ago(100))
+    run = run_for(web)
+    RunItem.objects.all().delete()
+    Run.objects.filter(pk=run.pk).update(context=f"item:{web.pk}")
+    read(target, "failing", ago(40), cause="restarting")
+    assert not span(web).regressed
+
+
 def test_the_topics_are_the_rows_that_changed(project: Project) -> None:
     read_all(project, ago(100))
     target = check(project, "web", "workload_ready")

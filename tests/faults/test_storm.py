@@ -13,7 +13,7 @@ from tests.faults.harness import Stage
 from tests.faults.storm import ALL, Outcome, cluster_for, storm
 from tests.faults.web import served
 
-pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.redis, pytest.mark.timeout(1800)]
 
 _POINTS = "E01"
 
