@@ -36,8 +36,9 @@ from monitoring.snapshot import (
     Snapshot,
 )
 
-#: how deep a need may follow from another: a target, its Service, the pods behind it, their claims, the class
-ROUNDS = 6
+#: how deep a need may follow from another: what is asked about, the lists of where it lives, what those say to look at.
+#: Whoever needs more asks for more at once: a list too many costs less than a round
+ROUNDS = 3
 _THREADS = 8
 
 
@@ -96,7 +97,7 @@ def open_readers(config: Config) -> Readers:
 
 
 def once(readers: Readers, needs: Callable[[Snapshot], Iterable[Need]]) -> Snapshot:
-    """Read everything that ``needs`` asks for; it is asked again with what was read, for six rounds at most.
+    """Read everything that ``needs`` asks for; it is asked again with what was read, for three rounds at most.
 
     Never raises for a source: its listing or reply carries the error.
     """

@@ -15,6 +15,7 @@ from integrations.kubernetes.parts import KubeObject
 from monitoring.checks.grafana import GRAFANA
 from monitoring.checks.operator import ALERTMANAGERS, PROMETHEUSES
 from monitoring.checks.pods import is_ready, matching, statuses
+from monitoring.checks.services import SLICES
 from monitoring.checks.text import spelled
 from monitoring.checks.workloads import PLURALS, selected
 from monitoring.diagnosis import owning, values
@@ -118,6 +119,18 @@ def searched(scene: Scene) -> list[Objects]:
     lists = [Objects(PLURALS[kind], "", scene.selector) for kind in kinds_of(scene)]
     made_of = OPERATED.get(scene.kind)
     return [*lists, Objects("pods", "", scene.selector), *([Objects(made_of)] if made_of else [])]
+
+
+#: what is listed of a namespace to look at any workload of it
+LISTS = ("pods", "services", SLICES, "events", "persistentvolumeclaims")
+
+
+def of_namespace(subject: Mapping[str, Any]) -> list[Objects]:
+    """The lists of the namespace of a subject that is about workloads."""
+    wanted = str(subject.get("workload") or "")
+    kinds = (wanted,) if wanted in KINDS else KINDS
+    namespace = str(subject.get("namespace") or "")
+    return [Objects(resource, namespace) for resource in (*(PLURALS[kind] for kind in kinds), *LISTS)]
 
 
 def _find_namespace(scene: Scene) -> None:

@@ -21,6 +21,8 @@ from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Query
 
 TRACKING = "argocd.argoproj.io/tracking-id"
+#: what the operator's Prometheus pods and the chart's objects carry
+PROMETHEUS = "app.kubernetes.io/name=prometheus"
 INSTANCE = "argocd.argoproj.io/instance"
 _WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet"}
 #: objects of the Prometheus operator stand for the StatefulSet it makes of them
@@ -222,7 +224,7 @@ def _behind_targets(scene: Scene) -> list[dict[str, Any]]:
     """Prometheus itself, when it does not answer; else what is behind the targets it does not get."""
     reply = scene.snapshot.replies.get(Query(f"up{{{scene.selector}}}" if scene.selector else "up"))
     if reply is not None and reply.status == 0:
-        return [{"kind": "prometheus", "selector": "app.kubernetes.io/name=prometheus", "workload": "StatefulSet"}]
+        return [{"kind": "prometheus", "selector": PROMETHEUS, "workload": "StatefulSet"}]
     found: list[dict[str, Any]] = []
     for row in reply.body if reply is not None and isinstance(reply.body, list) else []:
         metric, value = (row.get("metric"), row.get("value")) if isinstance(row, dict) else (None, None)

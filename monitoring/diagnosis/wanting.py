@@ -11,10 +11,9 @@ from typing import Any
 
 from integrations.kubernetes.kinds import RESOURCES
 from monitoring.checks.argocd import APPLICATIONS
-from monitoring.checks.services import SLICES
 from monitoring.checks.workloads import PLURALS
 from monitoring.diagnosis import registry
-from monitoring.diagnosis.gathering import has_workloads, kinds_of, scenes_of, searched
+from monitoring.diagnosis.gathering import LISTS, has_workloads, kinds_of, scenes_of, searched
 from monitoring.diagnosis.logs import logs
 from monitoring.diagnosis.owning import named, unsure
 from monitoring.diagnosis.scene import DATASOURCE_LABEL, Scene
@@ -44,7 +43,7 @@ def _of_workload(scene: Scene) -> Iterable[Need]:
         return
     for kind in kinds_of(scene):
         yield Objects(PLURALS[kind], scene.namespace)
-    for resource in ("pods", "services", SLICES, "events", "persistentvolumeclaims"):
+    for resource in LISTS:
         yield Objects(resource, scene.namespace)
     if scene.kind == "grafana":
         yield Objects("configmaps", scene.namespace)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from monitoring.collect import ROUNDS
 from monitoring.diagnosis import REMEDIES, all_signatures, diagnose, docs, needs
 from monitoring.snapshot import Access, Logs, Objects, Snapshot
 from monitoring.verdict import Finding
@@ -59,6 +60,16 @@ def test_a_diagnosis_asks_for_everything_it_reads(one: Recorded) -> None:
     told = [(f.id, f.cause, f.sentence, f.evidence, f.remedies, f.parameters) for f in _found(one)]
     found = diagnose(seen, one.subject, one.case["taken_at"])
     assert [(f.id, f.cause, f.sentence, f.evidence, f.remedies, f.parameters) for f in found] == told
+
+
+@each_case
+def test_three_rounds_are_enough(one: Recorded) -> None:
+    """What was read in three rounds leaves nothing to ask for."""
+    seen = asked_for(one.snapshot, one.subject)
+    whole = one.snapshot
+    lacking = [need for need in needs(seen, one.subject) if whole.has(need) and not seen.has(need)]
+    assert ROUNDS == 3
+    assert lacking == []
 
 
 @each_case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,10 +39,12 @@ _SYNC_FAILED = pattern(
 
 def operated_needs(scene: Scene) -> Iterable[Need]:
     key = OPERATED.get(scene.kind)
-    if key and scene.absent:
+    if key and scene.namespace:
+        # should the operator have made nothing, the next thing is its log: what leads to it is asked for at once
         yield Objects(key, scene.namespace)
         yield Objects("deployments.apps", scene.namespace)
         yield Objects("pods", scene.namespace)
+    if key and scene.absent:
         for item in _operators(scene):
             # an operator that is ready says in its log why it makes nothing
             yield from (
@@ -101,7 +104,7 @@ def not_made(scene: Scene) -> Finding | None:
     operators = _operators(scene)
     down = next((o for o in operators if not settled(o)), None)
     line = _operator_line(scene, operators)
-    text = told.message if told else line
+    text = told.message if told else _core(line)
     cause, why, advice = _why_nothing(scene, item, text, operators, down)
     remedies = (
         (remedy(RESTART, namespace=scene.namespace, name=operators[0].metadata.name),)
@@ -124,6 +127,15 @@ def not_made(scene: Scene) -> Finding | None:
         0.9 if cause != "operator_does_not_act" else 0.5,
         remedies=remedies if cause == "operator_does_not_act" else (),
     )
+
+
+_SAID = re.compile(r"\b(?:err|error|msg)=\"((?:[^\"\\]|\\.){1,2000})\"")
+
+
+def _core(line: str) -> str:
+    """What a line of the operator says, without when and where it was said."""
+    found = [text for text in _SAID.findall(line) if _SYNC_FAILED.search(text)]
+    return (found[-1] if found else line).replace('\\"', '"')
 
 
 def _operator_line(scene: Scene, operators: list[Workload]) -> str:

@@ -17,6 +17,7 @@ from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.argo_words import repair_of, to_values
 from monitoring.diagnosis.base import Layer, Signature, finding, log_line, pattern, says
 from monitoring.diagnosis.datasources import Told, health_of, in_grafana, service_of, told, unreachable
+from monitoring.diagnosis.gathering import of_namespace
 from monitoring.diagnosis.logs import lines_of, logs
 from monitoring.diagnosis.remedies import ADMIN_SECRET, DASHBOARDS, RESTART, remedy
 from monitoring.diagnosis.remedies import DATASOURCES as CONFIGURE
@@ -57,6 +58,8 @@ def needs(scene: Scene) -> Iterable[Need]:
         if where is not None:
             yield Objects("services", where[0])
             yield Objects(SLICES, where[0])
+            # should Grafana not reach it, what is behind it is looked at: its lists come with the answer, not after it
+            yield from of_namespace({"kind": "service", "namespace": where[0], "name": where[1]})
 
 
 def _why_not_loaded(forbidden: bool, late: bool) -> str:

@@ -25,8 +25,8 @@ _OWN_PORT = pattern(r"(?:localhost|127\.0\.0\.1|\[::1\])")
 
 
 def needs(scene: Scene) -> Iterable[Need]:
-    """The policies that may be what a program waits behind, where one waits in vain."""
-    if any(_SILENCE.search(line) for bad in scene.bad for line in bad.lines[-40:]):
+    """The policies that may be what a program waits behind; asked for with its log, not a round after it."""
+    if any(bad.status.restart_count or bad.status.state.running or bad.crashes for bad in scene.bad):
         yield Objects(_POLICIES, scene.namespace)
 
 

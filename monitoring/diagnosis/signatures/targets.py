@@ -13,6 +13,7 @@ from integrations.kubernetes.parts import KubeObject
 from monitoring.checks.operator import PROMETHEUSES
 from monitoring.checks.text import clean, count, listing, phrase
 from monitoring.diagnosis.base import Layer, Signature, finding, pattern, says
+from monitoring.diagnosis.owning import PROMETHEUS
 from monitoring.diagnosis.remedies import FIX_MONITOR, remedy
 from monitoring.diagnosis.scene import Scene
 from monitoring.snapshot import Fetch, Need, Objects, Query, labels_match
@@ -100,12 +101,14 @@ def _query(scene: Scene) -> Query:
 def needs(scene: Scene) -> Iterable[Need]:
     if scene.kind == "targets":
         yield _query(scene)
+        # should Prometheus itself not answer, it has to be looked for: asked at once, that is no round of its own
+        yield from (Objects("statefulsets.apps", "", PROMETHEUS), Objects("pods", "", PROMETHEUS))
+        yield Objects(PROMETHEUSES)
         rows = _rows(scene)
         if rows is None:
             return
         if not rows:
             yield Objects(MONITORS)
-            yield Objects(PROMETHEUSES)
             yield Objects("services")
         elif any(_value(row) != "1" for row in rows):
             yield TARGETS
