@@ -19,24 +19,33 @@ _SENSITIVE_KEY = re.compile(
     r"(?:pass(?:word|wd|phrase)?|secret(?!name|ref)|token|api[-_]?key|authorization|cookie|credential|private[-_]?key)",
     re.IGNORECASE,
 )
-#: keys that contain a sensitive word but name a thing instead of holding it
+#: keys that contain a sensitive word but say where a credential is: the whole end of the key must say so, else
+#: ``existingSecretPassword`` would be taken for a name. Without the ``-`` and ``_`` in it, and in lower case
 _NAMES_ONLY = re.compile(
-    r"(?:existingsecret|secretname|secretref|passwordkey|userkey|tokenfile|secretkeyref|automount\w*token)",
-    re.IGNORECASE,
+    r".*(?:existingsecret(?:name)?|secretname|secretref|secretkeyref|imagepullsecrets?"
+    r"|(?:password|user|token)key|(?:token|password|secret)file|automount[a-z]*token)"
 )
+#: fields of a reference to a Secret
+_OF_REFERENCE = re.compile(r".*secret(?:key)?ref\.(?:name|namespace|key|optional)")
+#: a name, a key or a path, as Kubernetes takes them; anything else under such a key is hidden all the same
+_NAME = re.compile(r"""\[?(["']?)[-._/A-Za-z0-9]{1,253}\1\]?""")
+_BEFORE = re.compile(r"[\w.-]{0,64}\Z")
 #: every repetition is bounded: these run over log lines that somebody else wrote, and must stay linear in their length
 _PATTERNS = (
     re.compile(r"(?i)\b(authorization\s{0,8}[:=]\s{0,8})(?:(?:bearer|basic)\s{0,8})?[^\s\"',;]+"),
     re.compile(r"(?i)\b(bearer\s{1,8})[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(
-        r"(?i)((?:password|passwd|secret|token|api[-_]?key)[\w.-]{0,64}[\"']?\s{0,8}[:=]\s{0,8})"
-        r"(?:\"[^\"]*\"|'[^']*'|[^\s\"',;}]+)"
-    ),
     re.compile(r"()\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"),
     re.compile(r"()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"()\bAKIA[0-9A-Z]{16}\b"),
     re.compile(r"()\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255})"),
     re.compile(r"(\b\w{1,32}://)[^\s/@:]{1,256}:[^\s/@]{1,1024}(?=@)"),
+)
+#: a key with a sensitive word in it, and its value
+_KEYED = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api[-_]?key)[\w.-]{0,64})([\"']?\s{0,8}[:=]\s{0,8})"
+    # what stands there may be a key with its own value again: ``secretName: password: hunter2``
+    r"((?:[^\s\"',;}]{0,64}(?:password|passwd|secret|token|api[-_]?key)[\w.-]{0,64}[\"']?\s{0,8}[:=]\s{0,8})?"
+    r"(?:\"[^\"]*\"|'[^']*'|[^\s\"',;}]+))"
 )
 
 
@@ -57,14 +66,31 @@ def _picture(match: re.Match[str]) -> str:
 def redact(text: str, limit: int = _LIMIT) -> str:
     """:func:`visible`, and credentials replaced by ``••••``."""
     shown = text[: limit * 4]
+    shown = _KEYED.sub(_keyed, shown)
     for pattern in _PATTERNS:
         shown = pattern.sub(lambda match: f"{match.group(1)}{MASK}", shown)
     return visible(shown, limit, len(text) - limit * 4)
 
 
+def _keyed(match: re.Match[str]) -> str:
+    """What stands for ``password: hunter2``; ``existingSecret: grafana-admin`` stays as it is."""
+    before = _BEFORE.search(match.string[max(0, match.start() - 64) : match.start()])
+    key, between, value = f"{before.group() if before else ''}{match.group(1)}", match.group(2), match.group(3)
+    # of ``secretKeyRef: {name: x}`` only the brace is taken for a value here
+    if _names(key) and (value in ("{", "[") or value.startswith(("{name:", "{key:")) or _NAME.fullmatch(value)):
+        return match.group()
+    return f"{match.group(1)}{between}{MASK}"
+
+
 def is_sensitive_key(key: str) -> bool:
     """Whether a field of this name holds a credential (``adminPassword`` yes, ``existingSecret`` no)."""
-    return bool(_SENSITIVE_KEY.search(key)) and not _NAMES_ONLY.search(key)
+    return bool(_SENSITIVE_KEY.search(key)) and not _names(key)
+
+
+def _names(key: str) -> bool:
+    """Whether a key says where a credential is, and holds none."""
+    plain = key.replace("-", "").replace("_", "").lower()
+    return bool(_OF_REFERENCE.fullmatch(plain) or _NAMES_ONLY.fullmatch(plain.rpartition(".")[2]))
 
 
 def keyed_hash(value: Any, key: str) -> str:

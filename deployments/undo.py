@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from deployments.catalogue import registry, undoing
+from deployments.catalogue.action import Call
 from deployments.errors import Unfit
 from deployments.models import PlanRequest, Run, Step
 from deployments.services import request_plan
@@ -84,6 +86,9 @@ def _part(step: Step, spec: dict[str, Any]) -> undoing.Part | None:
     restore = step.restore
     if not restore or step.irreversible:
         return None
+    call = _call(step, restore)
+    if restore["op"] == "call" and call is None:
+        return None
     return undoing.Part(
         step=step.index + 1,
         title=step.title,
@@ -95,4 +100,24 @@ def _part(step: Step, spec: dict[str, Any]) -> undoing.Part | None:
         body=restore.get("body", {}),
         uid=restore.get("uid", ""),
         after=restore.get("after"),
+        call=call,
     )
+
+
+def _call(step: Step, restore: dict[str, Any]) -> Call | None:
+    """The request that takes a request back; None when what it needs to know was never seen."""
+    if restore["op"] != "call":
+        return None
+    filled = _filled(restore["call"], {k: v for k, v in step.memory.items() if isinstance(v, str)})
+    return None if "${seen." in json.dumps(filled) else msgspec.convert(filled, Call)
+
+
+def _filled(value: Any, seen: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(inner, seen) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, seen) for inner in value]
+    if isinstance(value, str):
+        for name, word in seen.items():
+            value = value.replace(f"${{seen.{name}}}", word)
+    return value

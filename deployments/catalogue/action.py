@@ -115,7 +115,8 @@ class Call(msgspec.Struct, frozen=True, tag="call", tag_field="op"):
     """One request to Alertmanager, Grafana or GitHub. They know no dry run and no resourceVersion, hence ``made``: a
     condition that is met when the request has had its effect (it may name ``${run.mark}``). It is looked at before the
     request and after a lost answer; met means that nothing is sent again. ``shown`` is the difference for the plan;
-    ``prepared`` is what of the body is made only when the request is sent."""
+    ``prepared`` is what of the body is made only when the request is sent. ``undo`` is the request that takes back what
+    this one made; ``${seen.name}`` in it is what the step's wait remembered as ``name``."""
 
     service: Literal["alertmanager", "grafana", "github"]
     method: Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -124,6 +125,7 @@ class Call(msgspec.Struct, frozen=True, tag="call", tag_field="op"):
     body: Any = None
     shown: tuple[Shown, ...] = ()
     prepared: HeadOf | FileEdit | None = None
+    undo: Call | None = None
 
 
 #: the names of the services of a call, for people

@@ -17,6 +17,7 @@ from deployments.catalogue.action import (
     MARK,
     Action,
     Blast,
+    Call,
     Condition,
     Create,
     Delete,
@@ -31,6 +32,7 @@ from deployments.catalogue.action import (
 from deployments.catalogue.argo import ownership
 from deployments.catalogue.seen import Outlook, Predicate, Seen
 from integrations.kubernetes.kinds import RESOURCES
+from monitoring.checks.text import clean
 from monitoring.snapshot import Need, Raw, Snapshot
 from monitoring.verdict import Ref
 
@@ -46,15 +48,20 @@ class Part(msgspec.Struct, frozen=True):
     resource: str
     namespace: str
     name: str
-    op: Literal["patch", "delete", "create"]
+    op: Literal["patch", "delete", "create", "call"]
     patch_type: Literal["merge", "strategic"] = "merge"
     body: dict[str, Any] = {}
     #: the object the run left, and its values where ``body`` writes
     uid: str = ""
     after: Any = None
+    #: the request that takes a request back
+    call: Call | None = None
 
     @property
     def target(self) -> str:
+        if self.call is not None:
+            thing, _, service = self.resource.partition(".")
+            return f"{service.capitalize()}'s {thing.removesuffix('s')} {clean(self.name, 120)}"
         where = f"{self.namespace}/" if self.namespace else ""
         return f"{RESOURCES[self.resource].kind} {where}{self.name}"
 
@@ -75,7 +82,7 @@ structs.prepare(UndoParams)
 
 def needs(_snapshot: Snapshot, params: UndoParams) -> Iterable[Need]:
     """Each object the run wrote, whole, and the Applications that may manage it."""
-    yield from (Raw(part.resource, part.namespace, part.name) for part in params.parts)
+    yield from (Raw(part.resource, part.namespace, part.name) for part in params.parts if part.call is None)
     yield from ownership.needs()
 
 
@@ -96,7 +103,7 @@ def draft(snapshot: Snapshot, params: UndoParams) -> PlanDraft:
         blast=Blast(
             created=tuple(p.target for p in params.parts if p.op == "create"),
             changed=tuple(p.target for p in params.parts if p.op == "patch"),
-            deleted=tuple(p.target for p in params.parts if p.op == "delete"),
+            deleted=tuple(p.target for p in params.parts if p.op in ("delete", "call")),
             sentence=f"Puts back what run {params.number} ({params.title}) wrote, and nothing else.{lost}",
         ),
         tier=params.tier,
@@ -105,6 +112,9 @@ def draft(snapshot: Snapshot, params: UndoParams) -> PlanDraft:
 
 def _untouched(snapshot: Snapshot, part: Part) -> Precondition:
     """Nobody else wrote the same fields since; else undoing would overwrite their work."""
+    if part.call is not None:
+        said = f"{part.call.service.capitalize()} keeps no versions of it: what others changed of it since goes with it"
+        return Precondition(f"{part.target} was made by the run", True, said)
     live = snapshot.raw(part.resource, part.namespace, part.name)
     sentence = f"{part.target} is as the run left it"
     uid = str((live or {}).get("metadata", {}).get("uid", ""))
@@ -114,7 +124,7 @@ def _untouched(snapshot: Snapshot, part: Part) -> Precondition:
         return Precondition(sentence, False, "it is gone")
     if uid != part.uid:
         return Precondition(sentence, False, f"it was created anew since (uid {uid}, the run left {part.uid})")
-    if part.op == "patch" and not restored.still(live, part.after):
+    if part.op == "patch" and not restored.untouched(live, part.body, part.after):
         return Precondition(sentence, False, "what the run wrote was changed by somebody since")
     return Precondition(sentence, True, f"uid {uid}")
 
@@ -122,7 +132,11 @@ def _untouched(snapshot: Snapshot, part: Part) -> Precondition:
 def _step(part: Part) -> StepSpec:
     where = {"resource": part.resource, "namespace": part.namespace, "name": part.name}
     effect: Effect
-    if part.op == "delete":
+    verb: str
+    how: str
+    if part.call is not None:
+        effect, until, verb, how = part.call, part.call.made, "take back", part.call.method
+    elif part.op == "delete":
         effect, until, verb, how = Delete(), Condition("raw_gone", {**where, "uid": part.uid}), "delete", "delete"
     elif part.op == "create":
         effect, until, verb, how = Create(_marked(part.body)), Condition("raw_there", where), "create", "create"

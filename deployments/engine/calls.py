@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+import msgspec
+
 from common.clock import now
 from deployments import diffing
 from deployments.catalogue import conditions
@@ -40,7 +42,7 @@ def make(turn: Turn, step: Step) -> Pause:
     except (Missing, SourceError) as missing:
         return patience.wait(turn, step, f"Waiting for an answer: {missing}", pause=2.0, unreachable=True)
     if seen.outlook == Outlook.MET:
-        return _made(turn, seen, recovered=True)
+        return _made(turn, seen, recovered=True, ours=unsure)
     if seen.outlook != Outlook.NOT_YET:
         return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
     if unsure and step.intent_at is not None and now() - step.intent_at < _ON_ITS_WAY:
@@ -57,7 +59,7 @@ def make(turn: Turn, step: Step) -> Pause:
     except SourceError as error:
         return patience.not_answered(turn, Step.objects.get(pk=step.pk), error)
     point("after_effect", turn.index)
-    return _made(turn, seen, recovered=False)
+    return _made(turn, seen, recovered=False, ours=True)
 
 
 def _write_intent(turn: Turn, effect: Call) -> dict[str, str]:
@@ -76,12 +78,17 @@ def _write_intent(turn: Turn, effect: Call) -> dict[str, str]:
     return turn.words(stamp, secrets.token_urlsafe(24))
 
 
-def _made(turn: Turn, seen: Seen, *, recovered: bool) -> Pause:
+def _made(turn: Turn, seen: Seen, *, recovered: bool, ours: bool) -> Pause:
+    """``ours``: a request of this run was sent. What was there before is not taken back by undoing it."""
+    effect = turn.spec.effect
+    assert isinstance(effect, Call)
+    undo = effect.undo if ours and turn.document.undoable else None
     with turn.journal.write() as entry:
         step = entry.step(turn.index)
         step.state, step.outcome_at = StepState.WAITING.value, entry.at
         step.outcome = {"recovered": recovered}
-        step.irreversible = turn.spec.irreversible
+        step.restore = {"op": "call", "call": msgspec.to_builtins(undo)} if undo is not None else None
+        step.irreversible = turn.spec.irreversible or (ours and turn.document.undoable and undo is None)
         entry.save(step)
         said = f"it is so already, not sending it: {seen.sentence}" if recovered else "accepted"
         entry.log(said, step=turn.index, level="info" if recovered else "good")

@@ -52,7 +52,7 @@ NODES = [
 ]
 STORAGE = [
     _rule(["storage.k8s.io"], ["storageclasses"], ["get", "patch"]),
-    _rule([""], ["persistentvolumeclaims"], ["get", "patch"]),
+    _rule([""], ["persistentvolumeclaims", "persistentvolumes"], ["get", "patch"]),
 ]
 _APPLY = ["get", "patch", "create", "delete"]
 #: … on manifest sets, in one namespace

@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import StringIO
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from common import plain_yaml
 from monitoring.checks.quantities import parse_duration
 from monitoring.snapshot import Fetch
 
 STATUS = Fetch("alertmanager", "/api/v2/status")
 _MATCHER = re.compile(r'\s*\{?\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^"]*?)\s*\}?\s*')
 _DEPTH = 20
+#: characters of a configuration; a longer one is not read
+_LONGEST = 1_000_000
 #: longer text, longer patterns or more open repetitions are not tried: matching them could take for ever
 _TEXT, _PATTERN, _REPEATS = 256, 512, 3
 _GROUP_WAIT, _GROUP_INTERVAL = 30.0, 300.0
@@ -122,12 +122,13 @@ def read(body: Any) -> Config | None:
     """The configuration in a reply of :data:`STATUS`; None when it cannot be read."""
     config = body.get("config") if isinstance(body, Mapping) else None
     text = config.get("original") if isinstance(config, Mapping) else None
-    if not isinstance(text, str) or len(text) > 2_000_000:
-        return None
-    try:
-        loaded = YAML(typ="safe", pure=True).load(StringIO(text))
-    except (YAMLError, ValueError, RecursionError):
-        return None
+    return _parsed(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Config | None:
+    """Kept, because several checks and the diagnosis ask for the same text again and again."""
+    loaded = plain_yaml.load(text, _LONGEST)
     if not isinstance(loaded, dict):
         return None
     root = loaded.get("route")

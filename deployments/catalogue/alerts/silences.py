@@ -118,10 +118,7 @@ def draft(snapshot: Snapshot, params: SilenceParams) -> PlanDraft:
             ),
         ),
         verification=Verification((), 0, 0),
-        undo=(
-            "Expire the silence by its id, which the run's log names (action expire-silence); without that it ends by "
-            f"itself after {span(params.seconds)}."
-        ),
+        undo=f"The silence is expired by its id; without that it ends by itself after {span(params.seconds)}.",
         blast=_blast(found, everything, params.seconds),
     )
 
@@ -179,6 +176,18 @@ def _create(wanted: tuple[Matcher, ...], params: SilenceParams) -> Call:
             Shown("silence.duration", None, span(params.seconds)),
             Shown("silence.comment", None, params.comment),
         ),
+        undo=_ending("${seen.silence}", "active"),
+    )
+
+
+def _ending(identity: str, state: str) -> Call:
+    """The request that ends a silence."""
+    return Call(
+        service="alertmanager",
+        method="DELETE",
+        path=f"/api/v2/silence/{identity}",
+        made=Condition("alertmanager_silence_expired", {"id": identity}),
+        shown=(Shown("silence.state", state, "expired"),),
     )
 
 
@@ -209,7 +218,8 @@ def silenced(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, 
         if each.state == "expired":
             return Seen(Outlook.FAILED, f"Silence {clean(each.id, 40)} was expired again by somebody else.")
         line = Line(f"silence {clean(each.id, 40)} is in force until {clean(each.ends_at, 30)}", "good")
-        return Seen(Outlook.MET, f"Silence {clean(each.id, 40)} is in force.", (line,))
+        known = {"silence": each.id} if re.fullmatch(_UUID, each.id) else {}
+        return Seen(Outlook.MET, f"Silence {clean(each.id, 40)} is in force.", (line,), known)
     return Seen(Outlook.NOT_YET, "Alertmanager does not show the silence.")
 
 
@@ -264,13 +274,7 @@ def _expire(found: api.Silence, shown: str) -> StepSpec:
         resource="silences.alertmanager",
         namespace="",
         name=found.id,
-        effect=Call(
-            service="alertmanager",
-            method="DELETE",
-            path=f"/api/v2/silence/{found.id}",
-            made=Condition("alertmanager_silence_expired", {"id": found.id}),
-            shown=(Shown("silence.state", found.state, "expired"),),
-        ),
+        effect=_ending(found.id, found.state),
         until=Condition("alertmanager_silence_expired", {"id": found.id}),
         timeout_seconds=_SECONDS,
         irreversible=True,
@@ -285,7 +289,6 @@ def expired(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, A
     return Seen(Outlook.NOT_YET, f"Silence {clean(str(args['id']), 40)} is still {clean(found.state, 20)}.")
 
 
-_RULES = (Rule("", "services/proxy", ("create",)),)
 _REFERENCE = "https://prometheus.io/docs/alerting/latest/alertmanager/#silences"
 
 SILENCE = Action(
@@ -297,8 +300,9 @@ SILENCE = Action(
     params=SilenceParams,
     needs=needs,
     draft=draft,
-    rules=_RULES,
-    undo="Expire the silence (action expire-silence); it ends by itself within 24 h.",
+    rules=(Rule("", "services/proxy", ("create", "delete")),),
+    undo="The silence is expired by its id; it ends by itself within 24 h.",
+    undoable=True,
     guards=(
         "The matchers do not fit every alert",
         "The heartbeat that shows that alerting works is not muted",

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import yaml
-
+from common import plain_yaml
 from integrations.kubernetes.custom import Application, AppSource
 
 #: longer values are not looked into
 LIMIT = 512 * 1024
 
 
-class PlainLoader(yaml.SafeLoader):
-    """Refuses aliases: nested ones grow to any size when walked."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
-
-
 def read_yaml(text: str) -> Any | None:
-    """The document, or None when it is too long, not YAML, or uses aliases."""
-    if len(text) > LIMIT:
-        return None
-    try:
-        return yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return None
+    """The document, or None when it is too long, not YAML, or of a kind that is not read (``common.plain_yaml``)."""
+    return plain_yaml.load(text, LIMIT)
 
 
 def source_of(app: Application, chart: str = "") -> AppSource | None:

@@ -30,7 +30,7 @@ from deployments.catalogue.seen import Outlook, Seen
 from integrations.kubernetes.custom import Application
 from monitoring.snapshot import Missing, Need, Raw, Snapshot
 
-_UNDO = "Sync the Application: Git is ahead, and a sync (or resumed auto-sync) applies what Git says again."
+_UNDO = "Sync the Application (action sync-application): Git is ahead, and a sync or auto-sync applies it again."
 _MOST = 12
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from deployments.catalogue.argo.helm import LIMIT, PlainLoader
+from common import plain_yaml
+from deployments.catalogue.argo.helm import LIMIT
 
 #: a string that every YAML reader takes for the same string without quotes
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9 ._/-]*[A-Za-z0-9_/]|[A-Za-z]")
@@ -48,8 +49,8 @@ def compose(text: str) -> yaml.Node | None:
     if _LINE_ENDS.search(text):
         raise ValueError("line ends other than \\n")
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=PlainLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        node = plain_yaml.compose(text)
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"not YAML{f', line {mark.line + 1}' if mark is not None else ''}") from None
     for found in nodes(node):

@@ -38,6 +38,7 @@ from deployments.catalogue.dashboards import datasources, gitops, owning, stack
 from deployments.catalogue.dashboards.datasources import Findings, Gap
 from integrations.kubernetes.objects import ConfigMap
 from monitoring.checks.grafana import DATASOURCES
+from monitoring.checks.text import clean
 from monitoring.snapshot import Missing, Need, Objects, Snapshot
 
 SLUG = "configure-datasources"
@@ -46,8 +47,8 @@ FILE = "portal-datasources"
 _NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
 _UNDO_FILE = f"Delete ConfigMap {FILE} by its uid; Grafana drops its datasources when it reads again."
 _UNDO_API = (
-    "Grafana keeps no earlier state of a datasource: delete what was added by its uid (DELETE "
-    "/api/datasources/uid/<uid>); what was changed has its old values in this plan."
+    "What it adds is deleted by its uid. Of a datasource that it changes Grafana keeps no earlier state: the old "
+    "values are in this plan."
 )
 
 
@@ -221,10 +222,17 @@ def _call(gap: Gap) -> StepSpec:
             _is(gap),
             gap.body,
             shown,
+            _removal(gap, uid) if new else None,
         ),
         irreversible=not new,
         timeout_seconds=60,
     )
+
+
+def _removal(gap: Gap, uid: str) -> Call:
+    gone = Condition("grafana_datasource_gone", {"uid": gap.uid})
+    shown = (Shown(f"datasource {gap.uid}", clean(gap.name, 120)),)
+    return Call("grafana", "DELETE", f"/api/datasources/uid/{uid}", gone, None, shown)
 
 
 def _is(gap: Gap) -> Condition:
@@ -318,7 +326,7 @@ ACTION = Action(
     params=DatasourceParams,
     needs=needs,
     draft=draft,
-    rules=(Rule("", "configmaps", ("get", "patch", "create")),),
+    rules=(Rule("", "configmaps", ("get", "patch", "create", "delete")),),
     undo=f"By a file: {_UNDO_FILE} By the API: {_UNDO_API}",
     undoable=True,
     guards=(

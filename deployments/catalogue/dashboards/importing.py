@@ -50,8 +50,8 @@ _NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
 _LARGEST = 500_000
 _UNDO_FILE = "Delete the ConfigMap by its uid: Grafana drops its dashboards when it reads again."
 _UNDO_API = (
-    "Run this action again with mode=remove: it deletes these dashboards by their uid. What an update replaced is in "
-    "Grafana's version history of the dashboard."
+    "The dashboards it imports are deleted by their uid; their folder stays. What an update replaced is in the version "
+    "history that Grafana keeps of the dashboard."
 )
 
 Way = Literal["auto", "configmap", "api"]
@@ -272,15 +272,22 @@ def _api_steps(snapshot: Snapshot, todo: list[_State]) -> Iterable[StepSpec]:
             resource="dashboards.grafana",
             namespace="",
             name=board.uid,
-            effect=Call("grafana", "POST", "/api/dashboards/db", _is(board), body, shown),
+            effect=Call(
+                "grafana",
+                "POST",
+                "/api/dashboards/db",
+                _is(board),
+                body,
+                shown,
+                _removal(board.uid, 1) if new else None,
+            ),
+            irreversible=not new,
         )
 
 
 def _remove_steps(todo: list[_State]) -> Iterable[StepSpec]:
     for state in todo:
         uid = state.board.uid
-        gone = Condition("grafana_dashboard_gone", {"uid": uid})
-        path = f"/api/dashboards/uid/{quote(uid, safe='')}"
         yield StepSpec(
             verb="remove",
             title=f"Remove dashboard {state.board.title}",
@@ -288,11 +295,15 @@ def _remove_steps(todo: list[_State]) -> Iterable[StepSpec]:
             resource="dashboards.grafana",
             namespace="",
             name=uid,
-            effect=Call(
-                "grafana", "DELETE", path, gone, None, (Shown(f"dashboard {uid}", f"version {state.version}"),)
-            ),
+            effect=_removal(uid, state.version),
             irreversible=True,
         )
+
+
+def _removal(uid: str, version: int) -> Call:
+    gone = Condition("grafana_dashboard_gone", {"uid": uid})
+    shown = (Shown(f"dashboard {uid}", f"version {version}"),)
+    return Call("grafana", "DELETE", f"/api/dashboards/uid/{quote(uid, safe='')}", gone, None, shown)
 
 
 def _panels(state: _State) -> int | None:
@@ -343,7 +354,7 @@ ACTION = Action(
     params=ImportParams,
     needs=needs,
     draft=draft,
-    rules=(Rule("", "configmaps", ("get", "patch", "create")),),
+    rules=(Rule("", "configmaps", ("get", "patch", "create", "delete")),),
     undo=f"By a ConfigMap: {_UNDO_FILE} By the API: {_UNDO_API}",
     undoable=True,
     guards=(

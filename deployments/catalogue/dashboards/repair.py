@@ -240,7 +240,10 @@ ACTION = Action(
         Rule("", "persistentvolumeclaims", ("get", "patch")),
         Rule("apps", "deployments", ("get", "patch")),
     ),
-    undo="Without a change of values not needed: Git is the desired state. Else put the values back, in Git.",
+    undo=(
+        "Not needed without a change of values: Git is the desired state. Else put the values back, in Git or with the "
+        "values that the plan names (action set-helm-values)."
+    ),
     guards=(
         "nothing but Grafana's own objects differs from Git, looked at again just before each sync",
         "no sync window is closed and no operation runs",

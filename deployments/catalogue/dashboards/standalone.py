@@ -345,9 +345,9 @@ ACTION = Action(
     needs=needs,
     draft=draft,
     rules=(
-        Rule("apps", "deployments", ("get", "patch", "create")),
-        Rule("", "configmaps", ("get", "patch", "create")),
-        Rule("", "services", ("get", "patch", "create")),
+        Rule("apps", "deployments", ("get", "patch", "create", "delete")),
+        Rule("", "configmaps", ("get", "patch", "create", "delete")),
+        Rule("", "services", ("get", "patch", "create", "delete")),
         Rule("", "secrets", ("get", "create")),
     ),
     undo=_UNDO,

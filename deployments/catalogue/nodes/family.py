@@ -13,6 +13,7 @@ from deployments.catalogue.nodes import (
     labels,
     node_states,
     object_states,
+    rebind,
     storage_states,
     taints,
 )
@@ -28,6 +29,7 @@ ACTIONS: tuple[Action, ...] = (
     labels.REMOVE,
     classes.ACTION,
     expand.ACTION,
+    rebind.ACTION,
     apply_set.ACTION,
     delete_set.ACTION,
 )
@@ -40,6 +42,8 @@ CONDITIONS: dict[str, Predicate] = {
     "node_taints": Predicate(node_states.needs, node_states.taints),
     "one_default_class": Predicate(storage_states.class_needs, storage_states.one_default),
     "class_not_default": Predicate(storage_states.class_needs, storage_states.not_default),
+    "volume_released": Predicate(rebind.volume_needs, rebind.released),
+    "volume_bound": Predicate(rebind.volume_needs, rebind.bound),
     "claim_resized": Predicate(storage_states.claim_needs, storage_states.resized),
     "label_is": Predicate(object_states.needs, object_states.label_is),
     "object_applied": Predicate(object_states.needs, object_states.applied),

@@ -20,6 +20,7 @@ from deployments.catalogue.workloads import (
     rollout,
     run_cronjob,
     scale,
+    set_container,
     set_env,
 )
 
@@ -32,6 +33,8 @@ ACTIONS: tuple[Action, ...] = (
     pause.RESUME,
     drop_container.ACTION,
     set_env.ACTION,
+    set_container.IMAGE,
+    set_container.RESOURCES,
     recreate_strategy.ACTION,
     delete_pod.ACTION,
     evict_pod.ACTION,

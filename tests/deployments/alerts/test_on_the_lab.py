@@ -180,6 +180,10 @@ def test_a_request_whose_answer_is_lost_is_not_sent_twice(desk: Desks, lab: Runn
     made = [s for s in lab.get(f"{PROXY}/silences") if "its answer is lost" in s["comment"]]
     assert len(made) == 1
     assert "it is so already, not sending it" in told(run)
+    # it is the run's own all the same, and its undo ends it and no other
+    undone = undo(at, run)
+    assert undone.plan.document["blast"]["deleted"] == ['Alertmanager\'s silence alertname="LostAnswer"']
+    assert lab.get(f"{PROXY}/silence/{made[0]['id']}")["status"]["state"] == "expired"
 
 
 def test_with_the_rights_of_deploy_rbac_and_no_more(desk: Desks, lab: RunningLab, hook: Hook, settings: Any) -> None:

@@ -132,7 +132,8 @@ def test_one_request_that_carries_the_mark_in_its_comment() -> None:
     }
     assert sent.made == Condition("alertmanager_silenced", {"mark": "${run.mark}"}) == drafted.steps[0].until
     assert drafted.params["matchers"] == 'alertname="KubePodCrashLooping", namespace="dev"'
-    assert "action expire-silence" in drafted.undo
+    assert "expired by its id" in drafted.undo
+    assert sent.undo is not None and sent.undo.path == "/api/v2/silence/${seen.silence}"
 
 
 def test_every_operator_is_said_as_alertmanager_wants_it() -> None:

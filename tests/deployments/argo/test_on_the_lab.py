@@ -13,6 +13,7 @@ from deployments.catalogue.argo import autosync
 from deployments.engine import effects, following, requests
 from deployments.models import FollowUp, Plan, Run
 from deployments.services import start_run
+from deployments.undo import parameters, refusal
 from tests.deployments.argo.world import GRAFANA, PASSWORD, STACK
 from tests.deployments.conftest import carry_on
 from tests.deployments.dashboards.conftest import Desks, told
@@ -41,13 +42,6 @@ def refused(run: Run, words: str) -> Run:
     assert run.state == "refused", told(run)
     assert words in run.sentence, run.sentence
     return run
-
-
-def alone(plan: Plan) -> Plan:
-    """The plan as if it needed no second person: approvals have tests of their own."""
-    plan.tier = 2
-    plan.save(update_fields=["tier"])
-    return plan
 
 
 def unmet(plan: Plan) -> list[str]:
@@ -97,6 +91,13 @@ def running_operation(lab: RunningLab, message: str = "syncing") -> None:
 
 def values_of(lab: RunningLab) -> Any:
     return yaml.safe_load(lab.app()["spec"]["source"]["helm"]["values"])
+
+
+def values_after(plan: Plan) -> set[str]:
+    """The values that a plan takes out."""
+    rows = [row for step in plan.document["steps"] for row in step["diff"] if "helm.values:" in row["path"]]
+    assert all(row["after"] is None for row in rows), rows
+    return {row["path"].partition("helm.values:")[2] for row in rows}
 
 
 def no_secret_is_stored() -> None:
@@ -162,11 +163,11 @@ def test_pruning_deletes_what_the_plan_listed_and_nothing_more(
     assert (plan.tier, plan.document["confirm"]) == (3, "root-app")
     assert plan.document["blast"]["deleted"] == ["ConfigMap left-over"]
     just_before(monkeypatch, 0, lambda: well.http.post(maps, json=tracked("another")).raise_for_status())
-    refused(at.carry(alone(plan)), "ConfigMap another")
+    refused(at.carry(plan), "ConfigMap another")
     assert well.http.get(f"{maps}/left-over").status_code == 200
 
     plan = at.plan("sync-application", application="root-app", prune="on", hold_seconds=1)
-    succeeded(at.carry(alone(plan)))
+    succeeded(at.carry(plan))
     assert [well.http.get(f"{maps}/{name}").status_code for name in ("left-over", "another")] == [404, 404]
 
 
@@ -342,6 +343,18 @@ def test_a_pause_stays_and_is_resumed_by_itself(desk: Desks, well: RunningLab) -
     assert "portal.remediation/paused-auto-sync" not in well.app("root-app")["metadata"].get("annotations", {})
 
 
+def test_undoing_a_resume_leaves_auto_sync_off(desk: Desks, well: RunningLab) -> None:
+    """``automated: {}`` stayed behind once, and that is auto-sync turned on."""
+    at = desk(well)
+    succeeded(at.run("pause-auto-sync", application="root-app", minutes=5))
+    paused = well.app("root-app")["spec"]
+    run = succeeded(at.run("resume-auto-sync", application="root-app"))
+    succeeded(at.run("undo-run", **parameters(run)))
+    assert well.app("root-app")["spec"] == paused
+    succeeded(at.run("refresh-application", application="root-app", mode="hard"))
+    assert well.app("root-app")["spec"] == paused
+
+
 def test_a_pause_that_a_parent_would_revert_is_refused_and_the_way_out_works(desk: Desks, well: RunningLab) -> None:
     at = desk(well)
     [said] = unmet(at.plan("pause-auto-sync", application=STACK))
@@ -389,7 +402,11 @@ def test_values_are_set_in_the_text_and_argo_cd_applies_them_then_a_rollback_tak
     before = well.app()["spec"]["source"]["helm"]
     plan = at.plan("set-helm-values", application=STACK, values=edits, hold_seconds=1)
     assert "a/bootstrap/apps/monitoring.yaml" in plan.document["git_patch"]
-    succeeded(at.carry(plan))
+    run = succeeded(at.carry(plan))
+    # the text holds a credential, so nothing of it is kept; the plan says with what it is set back
+    assert "left nothing that can be put back" in refusal(run)
+    undone = at.plan("set-helm-values", application=STACK, values=plan.document["undo"].partition("with: ")[2])
+    assert values_after(undone) == {"grafana.replicas", "grafana.service.annotations.team"}
     after = well.app()["spec"]["source"]["helm"]
     assert set(after) == set(before) and isinstance(after["values"], str)
     assert after["values"].splitlines()[0] == before["values"].splitlines()[0]
@@ -450,7 +467,10 @@ def test_an_application_is_recreated_by_its_parent_and_everything_is_kept(desk: 
     before, old, kept = broken.app()["spec"], broken.app()["metadata"]["uid"], uids(broken)
     plan = at.plan("recreate-application", application=STACK, hold_seconds=1)
     assert (plan.tier, plan.document["confirm"], unmet(plan)) == (3, STACK, [])
-    run = succeeded(at.carry(alone(plan), seconds=200))
+    run = succeeded(at.carry(plan, seconds=200))
+    (approval,) = run.approvals.all()
+    assert (approval.by.get_username(), run.requested_by.get_username()) == ("henry", "grace")
+    assert "Approved by henry" in told(run)
     after = broken.app()
     assert after["metadata"]["uid"] != old
     assert after["spec"] == before
@@ -470,7 +490,7 @@ def test_without_a_parent_that_heals_it_is_synced_from_there(desk: Desks, well: 
     old = well.app()["metadata"]["uid"]
     plan = at.plan("recreate-application", application=STACK, hold_seconds=1)
     assert "sync" in [s["spec"]["verb"] for s in plan.document["steps"]]
-    succeeded(at.carry(alone(plan), seconds=200))
+    succeeded(at.carry(plan, seconds=200))
     assert well.app()["metadata"]["uid"] != old
 
 
@@ -487,7 +507,7 @@ def test_an_application_of_its_own_is_created_again_from_itself(desk: Desks, wel
     well.until(lambda: well.app("lonely").get("status", {}).get("resources"), "Argo CD compared it")
     plan = at.plan("recreate-application", application="lonely")
     assert unmet(plan) == []
-    run = start_run(at._user, alone(plan).pk, "click", "")
+    run = at.start(plan)
     lonely = APPLICATION + "lonely"
     carry_on(
         run,
@@ -515,7 +535,7 @@ def test_a_finalizer_that_comes_back_stops_the_deletion(
     verbs = [s["spec"]["verb"] for s in plan.document["steps"]]
     back = {"metadata": {"finalizers": [FINALIZER]}}
     just_before(monkeypatch, verbs.index("delete"), lambda: well.patch(APP, back))
-    run = at.carry(alone(plan))
+    run = at.carry(plan)
     assert run.state == "refused", told(run)
     assert "deletionTimestamp" not in well.app()["metadata"]
     assert uids(well) == kept
@@ -526,7 +546,7 @@ def test_a_worker_that_dies_right_after_the_deletion_is_followed_by_one_that_goe
 ) -> None:
     at = desk(well)
     kept = uids(well)
-    plan = alone(at.plan("recreate-application", application=STACK, hold_seconds=1))
+    plan = at.plan("recreate-application", application=STACK, hold_seconds=1)
     index = [s["spec"]["verb"] for s in plan.document["steps"]].index("delete")
     real, deaths = fault.point, [index]
 
@@ -537,7 +557,7 @@ def test_a_worker_that_dies_right_after_the_deletion_is_followed_by_one_that_goe
         real(name, step)
 
     monkeypatch.setattr("deployments.engine.effects.point", dies)
-    run = start_run(at._user, plan.pk, "click", "")
+    run = at.start(plan)
     with pytest.raises(SystemExit):
         carry_on(run, at.cluster)  # type: ignore[arg-type]
     Run.objects.filter(pk=run.pk).update(lease_until=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments.argo.test_on_the_lab import JOB, alone, succeeded, uids, unmet
+from tests.deployments.argo.test_on_the_lab import JOB, succeeded, uids, unmet
 from tests.deployments.argo.world import GRAFANA, STACK
 from tests.deployments.dashboards.conftest import Desks
 from tests.lab.world.running import RunningLab, healthy, phase
@@ -52,7 +52,7 @@ def test_half_a_deletion_is_stopped_and_everything_comes_back(desk: Desks, tmp_p
         assert any("is not being deleted" in u for u in unmet(at.plan("recreate-application", application=STACK)))
         plan = at.plan("stop-cascading-deletion", application=STACK, hold_seconds=1)
         assert unmet(plan) == []
-        succeeded(at.carry(alone(plan), seconds=200))
+        succeeded(at.carry(plan, seconds=200))
         assert lab.app()["metadata"]["uid"] != old and healthy(lab.app())
         assert {name: uid for name, uid in uids(lab).items() if name in kept} == kept
         role = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{GRAFANA}-clusterrole"

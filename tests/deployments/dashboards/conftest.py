@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from deployments import approvals, gates
 from deployments.catalogue import registry
 from deployments.engine import planning
 from deployments.engine.cluster import RealCluster
+from deployments.errors import NotAllowed
 from deployments.models import Plan, Run
 from deployments.services import start_run
+from deployments.states import RunState
+from tests.deployments import whole
 from tests.deployments.conftest import carry_on, person
 from tests.lab.world.running import RunningLab, environment_of
 
@@ -23,11 +27,12 @@ class Desk:
     """One person with one lab: plans, runs, undoes."""
 
     def __init__(self, lab: RunningLab, user: User) -> None:
-        self.lab, self._user = lab, user
+        self.lab, self._user, self._clicks = lab, user, 0
         self.cluster = RealCluster()
 
     def plan(self, slug: str, **params: Any) -> Plan:
-        return planning.make(self.cluster, registry.get(slug), registry.parse(slug, params))
+        """The plan, which has what every plan must have."""
+        return whole.hold(planning.make(self.cluster, registry.get(slug), registry.parse(slug, params)))
 
     def run(self, slug: str, *, seconds: float = 120, **params: Any) -> Run:
         """Plan and run to the end; the plan must fit."""
@@ -37,8 +42,19 @@ class Desk:
         return self.carry(plan, seconds)
 
     def carry(self, plan: Plan, seconds: float = 120) -> Run:
-        started = start_run(self._user, plan.pk, f"click-{plan.pk}", "")
-        return carry_on(started, self.cluster, seconds=seconds)  # type: ignore[arg-type]  # the real one
+        return carry_on(self.start(plan), self.cluster, seconds=seconds)  # type: ignore[arg-type]  # the real one
+
+    def start(self, plan: Plan) -> Run:
+        """The click, with what tier 3 wants typed; where the policy asks a second person, one who read it."""
+        self._clicks += 1
+        key = f"click-{plan.pk}-{self._clicks}"  # what is undone has the same plan again
+        started = start_run(self._user, plan.pk, key, "", confirm=gates.phrase(plan))
+        if started.state != RunState.WAITING_FOR_APPROVAL:
+            return started
+        with pytest.raises(NotAllowed):
+            approvals.approve(self._user, started.pk, plan.pk, "my own")
+        second = User.objects.filter(username="henry").first() or person("henry", "make_plan", "approve_plan")
+        return approvals.approve(second, started.pk, plan.pk, "read what it deletes")
 
 
 def told(run: Run) -> str:

@@ -8,6 +8,7 @@ from deployments.catalogue.dashboards import api
 from deployments.catalogue.dashboards.boards import BOARDS
 from deployments.models import Run
 from deployments.undo import parameters, refusal
+from monitoring.checks.grafana import DATASOURCES
 from tests.deployments.dashboards.conftest import Desk, Desks, told
 from tests.lab.world.running import MONITORING, RunningLab
 
@@ -44,6 +45,10 @@ def test_boards_go_in_by_the_api_are_found_by_tag_and_come_out_again(desk: Desks
     assert [p["sentence"] for p in again.preconditions if not p["met"]] == ["A dashboard of ours is missing or older"]
     succeeded(at.run("import-dora-dashboards", mode="remove"))
     assert board_titles(at) == []
+    run = succeeded(at.run("import-dora-dashboards", hold_seconds=1))
+    undone = succeeded(at.run("undo-run", **parameters(run)))
+    assert board_titles(at) == []
+    assert [s.verb for s in undone.steps.order_by("index")] == ["take back", "take back"]
 
 
 def test_a_standalone_grafana_takes_the_address_and_goes_again(desk: Desks, broken_lab: RunningLab) -> None:
@@ -97,6 +102,9 @@ def test_the_teams_grafana_lacks_alertmanager_until_it_is_configured(desk: Desks
     assert [p["sentence"] for p in again.preconditions if not p["met"]] == [
         "A datasource is missing or leads elsewhere"
     ]
+    succeeded(at.run("undo-run", **parameters(run)))
+    known = at.cluster.collect(lambda _: [DATASOURCES]).reply(DATASOURCES).body
+    assert [d["type"] for d in known] == ["prometheus"], "its own datasource is gone, the file's stays"
 
 
 def test_the_options_are_read_in_one_collection_as_a_page_would(desk: Desks, broken_lab: RunningLab) -> None:

@@ -31,14 +31,6 @@ def succeeded(run: Run) -> Run:
     return run
 
 
-def approved(plan: Plan) -> Plan:
-    """As if a second person had approved it: who approves is not what these tests are about."""
-    assert plan.tier == 3
-    plan.tier = 2
-    plan.save()
-    return plan
-
-
 def undone(at: Desk, run: Run) -> Run:
     return succeeded(at.run("undo-run", **parameters(run)))
 
@@ -75,8 +67,11 @@ def test_uncordon_takes_back_what_somebody_cordoned(desk: Desks, lab: RunningLab
     at = desk(lab)
     lab.patch(NODE + "worker02", {"spec": {"unschedulable": True}})
     lab.until(lambda: UNSCHEDULABLE in taints(lab, "worker02"), "the taint comes with the cordon")
-    succeeded(at.run("uncordon", node="worker02"))
+    run = succeeded(at.run("uncordon", node="worker02"))
     assert UNSCHEDULABLE not in taints(lab, "worker02")
+    undone(at, run)
+    assert lab.get(NODE + "worker02")["spec"]["unschedulable"] is True
+    lab.patch(NODE + "worker02", {"spec": {"unschedulable": None}})
 
 
 def test_taints_come_and_go_and_worker04_keeps_its_own(desk: Desks, lab: RunningLab) -> None:
@@ -143,6 +138,30 @@ def test_a_claim_without_a_class_is_bound_once_there_is_a_default(desk: Desks, l
     succeeded(at.carry(plan))
     lab.until(lambda: lab.get(f"{CLAIMS}/waiting")["status"]["phase"] == "Bound", "the claim is bound")
     lab.http.delete(f"{CLAIMS}/waiting").raise_for_status()
+
+
+def test_a_released_volume_goes_to_the_claim_that_waits_and_to_no_other(desk: Desks, lab: RunningLab) -> None:
+    at = desk(lab)
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand"}
+    lost = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "dev", "name": "lost", "uid": "gone"}
+    made = {**spec, "capacity": {"storage": "1Gi"}, "claimRef": lost, "persistentVolumeReclaimPolicy": "Retain"}
+    volume = {"metadata": {"name": "kept"}, "spec": {**made, "nfs": {"server": "10.1.5.30", "path": "/kept"}}}
+    lab.http.post("/api/v1/persistentvolumes", json=volume).raise_for_status()
+    lab.until(lambda: lab.get("/api/v1/persistentvolumes/kept")["status"].get("phase") == "Released", "it is Released")
+    for name in ("mine", "theirs"):
+        body = {"metadata": {"name": name}, "spec": {**spec, "resources": {"requests": {"storage": "1Gi"}}}}
+        lab.http.post(CLAIMS, json=body).raise_for_status()
+    given = {"volume": "kept", "namespace": "platform-monitoring"}
+    lab.until(lambda: lab.get(f"{CLAIMS}/mine").get("status", {}).get("phase") == "Pending", "it waits")
+    plan = at.plan("rebind-volume", **given, claim="mine")
+    assert (unmet(plan), plan.tier, plan.document["confirm"]) == ([], 3, "kept")
+    succeeded(at.carry(plan))
+    claim = lab.get(f"{CLAIMS}/mine")
+    assert (claim["status"]["phase"], claim["spec"]["volumeName"]) == ("Bound", "kept")
+    assert lab.get(f"{CLAIMS}/theirs")["status"]["phase"] == "Pending"
+    assert unmet(at.plan("rebind-volume", **given, claim="theirs")) == ["The volume is Released: no claim has it"]
+    for name in ("mine", "theirs"):
+        lab.http.delete(f"{CLAIMS}/{name}").raise_for_status()
 
 
 def test_a_claim_grows_only_where_its_class_can(desk: Desks, lab: RunningLab) -> None:
@@ -322,7 +341,7 @@ def test_the_shipped_rights_are_enough_for_the_whole_family(bound: Desk, lab: Ru
     undone(bound, succeeded(bound.run("set-label", kind="Node", name="worker03", key="mine")))
     undone(bound, succeeded(bound.run("set-default-storage-class", name="openebs-hostpath", hold_seconds=1)))
     succeeded(bound.run("apply-set", manifests=manifests(secret=False), **where))
-    succeeded(bound.carry(approved(bound.plan("delete-set", set="rights"))))
+    succeeded(bound.carry(bound.plan("delete-set", set="rights")))
     lab.http.delete(f"{CLAIMS}/shop-data").raise_for_status()
 
 
@@ -371,7 +390,7 @@ def test_a_set_is_applied_applied_again_and_deleted(desk: Desks, lab: RunningLab
 
     plan = at.plan("delete-set", set="shop")
     assert plan.tier == 3 and plan.document["confirm"] == "shop"
-    run = succeeded(at.carry(approved(plan)))
+    run = succeeded(at.carry(plan))
     assert lab.http.get(f"/apis/apps/v1{MONITORING}/deployments/shop").status_code == 404
     assert lab.items(f"/api/v1{MONITORING}/pods", labelSelector="app=shop") == []
     assert lab.get(f"{CLAIMS}/shop-data")["metadata"]["name"] == "shop-data", "data stays"
@@ -382,7 +401,7 @@ def test_a_set_is_applied_applied_again_and_deleted(desk: Desks, lab: RunningLab
         lambda: lab.get(f"/apis/apps/v1{MONITORING}/deployments/shop").get("status", {}).get("readyReplicas") == 2,
         "the workload is there again",
     )
-    succeeded(at.carry(approved(at.plan("delete-set", set="shop"))))
+    succeeded(at.carry(at.plan("delete-set", set="shop")))
 
 
 def test_a_set_can_be_applied_again_after_another_action_and_after_an_undo(desk: Desks, lab: RunningLab) -> None:

@@ -27,6 +27,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "remove-label": {"kind": "Pod", "namespace": MONITORING, "name": "a", "key": "a"},
     "set-default-storage-class": {"name": "nfs-client"},
     "expand-claim": {"namespace": MONITORING, "name": CLAIM, "size": "40Gi"},
+    "rebind-volume": {"volume": "old", "namespace": MONITORING, "claim": CLAIM},
     "apply-set": {
         "set": "shop",
         "namespace": MONITORING,

@@ -28,6 +28,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "resume-rollout": {"name": "paused"},
     "drop-container": {"name": "web", "container": "sidecar"},
     "set-environment-variable": {"name": "web", "container": "web", "variable": "LOG_LEVEL", "value": "debug"},
+    "set-image": {"name": "web", "container": "web", "image": "registry.example.org/web:4"},
+    "set-resources": {"name": "web", "container": "web", "cpu_request": "200m", "memory_limit": "256Mi"},
     "set-recreate-strategy": {"name": "web"},
     "delete-pod": {"name": "web-3-aaaaa"},
     "evict-pod": {"name": "web-3-aaaaa"},
@@ -156,6 +158,10 @@ NAMED: dict[str, dict[str, Any]] = {
         "f:spec": {"f:template": {"f:spec": {"f:containers": {
             'k:{"name":"web"}': {"f:env": {'k:{"name":"LOG_LEVEL"}': {"f:value": {}}}}}}}}
     },
+    "set-image": {"f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"web"}': {"f:image": {}}}}}}},
+    "set-resources": {
+        "f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"web"}': {"f:resources": {"f:limits": {}}}}}}}
+    },
     "set-recreate-strategy": {"f:spec": {"f:strategy": {"f:type": {}}}},
 }  # fmt: skip
 
@@ -230,6 +236,10 @@ def test_a_restart_is_not_reverted_by_argo_cd() -> None:
         ("set-environment-variable",
          {"container": "grafana", "variable": "GF_X", "secret_name": "grafana-x", "secret_key": "x"},
          "grafana.envValueFrom.GF_X", "secretKeyRef"),
+        ("set-image", {"container": "grafana", "image": "registry.example.org/web:3.1"},
+         'set grafana.image.tag: "3.1"', "+            tag: "),
+        ("set-resources", {"container": "grafana", "memory_limit": "1Gi"},
+         'grafana.resources.limits.memory: "1Gi"', "+              memory: "),
     ],
 )  # fmt: skip
 def test_for_grafana_the_chart_value_comes_first_as_a_patch(
