@@ -51,8 +51,22 @@ def compose(text: str) -> yaml.Node | None:
     return node
 
 
+def compose_all(text: str) -> list[yaml.Node]:
+    """The trees of all documents of a text, as :func:`compose` makes one. :raises yaml.YAMLError, ValueError:"""
+    if not _harmless(text):
+        raise ValueError("aliases, tags or too deep")
+    return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+
+
+def load_all(text: str) -> list[Any]:
+    """All documents of a text. :raises yaml.YAMLError: no YAML. :raises ValueError: it is not read here."""
+    if not _harmless(text):
+        raise ValueError("aliases, tags or too deep")
+    return list(yaml.load_all(text, Loader=_Loader))
+
+
 def _harmless(text: str) -> bool:
-    """Whether it is one document without aliases and tags, nested no deeper than :data:`DEEPEST`."""
+    """Whether it is without aliases and tags, nested no deeper than :data:`DEEPEST`."""
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
         if isinstance(event, yaml.AliasEvent):

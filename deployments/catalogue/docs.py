@@ -18,7 +18,7 @@ at most 2 s before it is written, and what moved is refused. This page is made f
 
 Tiers: 0 reads or refreshes, 1 reversible, 2 disruptive, 3 destructive (a second person, the target's name typed). Ask
 for a plan on the page of the action, or with `manage.py plan ACTION --param name=value`; `manage.py run_action` runs
-it. A parameter that may stay empty is found in the cluster where its meaning says so or only one thing can be meant.
+it.
 """
 _TIERS = ("reads or refreshes", "reversible", "disruptive", "destructive")
 

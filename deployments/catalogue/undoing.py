@@ -15,6 +15,7 @@ from common import structs
 from deployments.catalogue import restored
 from deployments.catalogue.action import (
     MARK,
+    SERVICES,
     Action,
     Blast,
     Call,
@@ -61,7 +62,7 @@ class Part(msgspec.Struct, frozen=True):
     def target(self) -> str:
         if self.call is not None:
             thing, _, service = self.resource.partition(".")
-            return f"{service.capitalize()}'s {thing.removesuffix('s')} {clean(self.name, 120)}"
+            return f"{SERVICES.get(service, service)}'s {thing.removesuffix('s')} {clean(self.name, 120)}"
         where = f"{self.namespace}/" if self.namespace else ""
         return f"{RESOURCES[self.resource].kind} {where}{self.name}"
 
@@ -113,7 +114,7 @@ def draft(snapshot: Snapshot, params: UndoParams) -> PlanDraft:
 def _untouched(snapshot: Snapshot, part: Part) -> Precondition:
     """Nobody else wrote the same fields since; else undoing would overwrite their work."""
     if part.call is not None:
-        said = f"{part.call.service.capitalize()} keeps no versions of it: what others changed of it since goes with it"
+        said = f"{SERVICES[part.call.service]} keeps no versions of it: what others changed of it since goes with it"
         return Precondition(f"{part.target} was made by the run", True, said)
     live = snapshot.raw(part.resource, part.namespace, part.name)
     sentence = f"{part.target} is as the run left it"

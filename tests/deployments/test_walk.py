@@ -42,13 +42,18 @@ class _Lab(ast.NodeVisitor):
         self.texts[node.name] = texts | names
 
 
+#: GitHub is no part of the lab: its stand-in answers these over HTTP
+BESIDE = {"proposals/test_runs.py"}
+
+
 @cache
 def lab_tests() -> dict[str, set[str]]:
     """Test functions of modules that start a lab, with the texts and names in them."""
     found: dict[str, set[str]] = {}
     for path in sorted(HERE.rglob("test_*.py")):
         source = path.read_text(encoding="utf-8")
-        if "pytest.mark.lab" not in source or path.name == Path(__file__).name:
+        named = str(path.relative_to(HERE))
+        if path.name == Path(__file__).name or ("pytest.mark.lab" not in source and named not in BESIDE):
             continue
         seen = _Lab()
         seen.visit(ast.parse(source))
@@ -61,6 +66,10 @@ def pure_tests() -> str:
     """All that the tests without a lab say."""
     sources = (path.read_text(encoding="utf-8") for path in sorted(HERE.rglob("test_*.py")))
     return "\n".join(source for source in sources if "pytest.mark.lab" not in source)
+
+
+#: they write nothing into the cluster: one only reads, GitHub's own rights decide about the others
+NO_RIGHTS = {"use-prometheus-ui", "propose-in-git", "withdraw-proposal"}
 
 
 def lacking(has: Callable[[Action], object]) -> list[str]:
@@ -82,7 +91,7 @@ def test_each_can_be_undone_or_says_why_not() -> None:
 
 def test_each_names_the_rights_it_needs_one_by_one() -> None:
     verbs = {"get", "list", "create", "patch", "update", "delete"}
-    assert lacking(lambda action: action.rules) == ["use-prometheus-ui"], "it alone writes nothing"
+    assert set(lacking(lambda action: action.rules)) == NO_RIGHTS
     assert lacking(lambda a: all(set(rule.verbs) <= verbs and rule.resource != "*" for rule in a.rules)) == []
 
 

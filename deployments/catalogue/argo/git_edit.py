@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
+from common import plain_yaml
 from common.redaction import is_sensitive_key
 from deployments.catalogue.argo import credentials, yaml_text
-from deployments.catalogue.argo.helm import LIMIT, PlainLoader
+from deployments.catalogue.argo.helm import LIMIT
 from deployments.catalogue.argo.values import Edit, edited
 
 _END = re.compile(r"(?:---|\.\.\.)(?:\s|$)")
@@ -98,7 +99,7 @@ def _documents(text: str) -> list[yaml.Node]:
     if _OTHER_ENDS.search(text):
         raise ValueError(f"the file has line ends other than \\n; {_BY_HAND}")
     try:
-        return list(yaml.compose_all(text, Loader=PlainLoader))
+        return plain_yaml.compose_all(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ValueError(f"the file is no YAML that can be read here (templates, aliases?); {_BY_HAND}") from None
 
@@ -188,7 +189,7 @@ def _only_values_differ(before: str, after: str, application: str, namespace: st
 def _without(text: str, application: str, namespace: str, path: Path) -> list[Any]:
     """All documents as plain data, the values of the one left out."""
     try:
-        documents = list(yaml.load_all(text, Loader=PlainLoader))
+        documents = plain_yaml.load_all(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ValueError(f"the changed file could not be read; {_BY_HAND}") from None
     for document in documents:

@@ -222,7 +222,7 @@ def _call(gap: Gap) -> StepSpec:
             _is(gap),
             gap.body,
             shown,
-            _removal(gap, uid) if new else None,
+            undo=_removal(gap, uid) if new else None,
         ),
         irreversible=not new,
         timeout_seconds=60,

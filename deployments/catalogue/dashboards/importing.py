@@ -279,7 +279,7 @@ def _api_steps(snapshot: Snapshot, todo: list[_State]) -> Iterable[StepSpec]:
                 _is(board),
                 body,
                 shown,
-                _removal(board.uid, 1) if new else None,
+                undo=_removal(board.uid, 1) if new else None,
             ),
             irreversible=not new,
         )

@@ -166,7 +166,7 @@ def _draft(
     path = (*git.container_path(field, params.container), *below)
     patched = {"name": params.container, **change}
     body = {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": {"template": {"spec": {field: [patched]}}}}
-    git_way, git_patch = git.way(snapshot, item, said, values)
+    way = git.way(snapshot, item, said, values)
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=(
@@ -190,8 +190,9 @@ def _draft(
         undo=_UNDO,
         blast=rolling.blast(snapshot, _KIND, item, more),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
-        git_way=git_way,
-        git_patch=git_patch,
+        git_way=way.sentence,
+        git_patch=way.text,
+        git_change=way.change,
         locks=ownership.locks(snapshot, item.metadata),
     )
 
