@@ -96,6 +96,7 @@
     regroup();
     changes();
     lines();
+    tail();
     const goto = $("[data-goto]");
     if (goto) location.replace(goto.dataset.goto);
   }
@@ -131,7 +132,6 @@
   function say(text) { if (text) put($("#announcer"), text); }
 
   /* log */
-  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 48;
   function place(source) {
     const log = $("#log");
     for (const group of all(".log-step", source)) {
@@ -151,19 +151,22 @@
         .then((answer) => answer.ok ? answer.text() : "").then((text) => {
           if (!text) return;
           const part = new DOMParser().parseFromString(text, "text/html").body.firstElementChild;
-          if (part) { $("#log-inbox").replaceChildren(part); lines(); }
+          if (part) { $("#log-inbox").replaceChildren(part); lines(); tail(); }
         });
       inbox.remove();
       return;
     }
-    const following = document.body.dataset.tail !== "off" && (atEnd(box) || have === 0);
     inbox.remove();
     place(inbox);
     box.dataset.last = last;
     $(".newest", box)?.classList.remove("newest");
     document.getElementById(`L${last}`)?.classList.add("newest");
     put($("#log-count"), `${last} lines`);
-    if (following) box.scrollTop = box.scrollHeight;
+  }
+  /* also where only the box has changed its height */
+  function tail() {
+    const box = $("#log-box");
+    if (box && document.body.dataset.tail !== "off") box.scrollTop = box.scrollHeight;
   }
 
   setInterval(() => {

@@ -207,6 +207,20 @@ def test_log_lines_arrive_followed_until_the_reader_scrolls_up(visitor: Visitor,
     expect(page.locator(f"#L{last}")).to_be_in_viewport()
 
 
+def test_the_log_is_followed_also_where_its_box_has_shrunk(visitor: Visitor, site: Site) -> None:
+    """The box is as high as the steps beside it: a run that ends changes both, and nobody scrolled."""
+    run = site.seeded["run"]
+    page = visitor.sign_in()
+    page.goto(f"/runs/{run}/")
+    live(page)
+    last = site.pull("log", run, 40)
+    expect(page.locator(f"#L{last}")).to_be_in_viewport()
+    page.locator("#log-box").evaluate("box => { box.style.minHeight = box.style.maxHeight = '120px'; }")
+    last = site.pull("log", run, 1)
+    expect(page.locator(f"#L{last}")).to_be_in_viewport()
+    expect(page.locator("[data-follow]")).to_have_attribute("aria-pressed", "true")
+
+
 def test_more_lines_than_one_message_carries_are_fetched_without_a_gap(visitor: Visitor, site: Site) -> None:
     run = site.seeded["run"]
     page = visitor.sign_in()

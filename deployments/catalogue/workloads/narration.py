@@ -12,6 +12,8 @@ from monitoring.snapshot import Logs, Missing, Need, Objects, Snapshot
 
 _LOG_LINES = 5
 _EVENT_LINES = 10
+#: texts of events that are remembered, and how much of each
+_TEXTS, _TEXT = 60, 200
 
 
 def needs(snapshot: Snapshot, args: Mapping[str, Any]) -> Iterable[Need]:
@@ -38,9 +40,9 @@ def tell(
         if told.get(pod.metadata.name) != state:
             lines.append(Line(f"pod {pod.metadata.name}: {state}", level))
             told[pod.metadata.name] = state
-    events, seen = _events(snapshot, args, {pod.metadata.name for pod in pods}, memory)
+    events, seen, times = _events(snapshot, args, {pod.metadata.name for pod in pods}, memory)
     logs, heads = _logs(snapshot, args, pods, memory)
-    return (*lines, *events, *logs), {**memory, "pods": told, "events": seen, "logs": heads}
+    return (*lines, *events, *logs), {**memory, "pods": told, "events": seen, "times": times, "logs": heads}
 
 
 def _pods(snapshot: Snapshot, args: Mapping[str, Any]) -> list[Pod]:
@@ -74,25 +76,50 @@ def _pod_state(pod: Pod) -> tuple[str, str]:
 
 def _events(
     snapshot: Snapshot, args: Mapping[str, Any], pods: set[str], memory: Mapping[str, Any]
-) -> tuple[list[Line], list[str] | None]:
-    """New events and the keys of all; no keys while events were never read."""
+) -> tuple[list[Line], list[str] | None, dict[str, list[Any]]]:
+    """New events, the keys of all (no keys while events were never read), and how often each text was met and said.
+
+    A text that comes again is said at its 2nd, 4th, 8th … time, with how often it came between when and when: a probe
+    that fails every ten seconds is one fact, and the log keeps its numbers.
+    """
+    times: dict[str, list[Any]] = {text: list(known) for text, known in memory.get("times", {}).items()}
     try:
         found: list[Event] = snapshot.objects("events", args["namespace"])
     except Missing:
-        return [], memory.get("events")
+        return [], memory.get("events"), times
     mine = [e for e in found if e.involved_object.name in pods or e.involved_object.name == args["name"]]
     keys = [f"{e.metadata.uid}:{e.count or 1}" for e in mine]
     if memory.get("events") is None:  # the first look: what happened before is not this run's story
-        return [], keys
-    known = set(memory["events"])
-    fresh = sorted(
-        ((e, key) for e, key in zip(mine, keys, strict=True) if key not in known), key=lambda pair: _at(pair[0])
-    )
-    lines = [
-        Line(f"event {e.reason} {e.involved_object.name}: {e.message}", "warn" if e.type == "Warning" else "info")
-        for e, _ in fresh[:_EVENT_LINES]
-    ]
-    return lines, keys
+        return [], keys, times
+    counted = {uid: int(count) for uid, _, count in (key.rpartition(":") for key in memory["events"])}
+    fresh = sorted((e for e in mine if counted.get(e.metadata.uid) != (e.count or 1)), key=_at)
+    lines = []
+    for event in fresh[:_EVENT_LINES]:
+        rise = max(1, (event.count or 1) - counted.get(event.metadata.uid, 0))
+        line = _again(times, event, rise)
+        if line is not None:
+            lines.append(line)
+    return lines, keys, dict(list(times.items())[-_TEXTS:])
+
+
+def _again(times: dict[str, list[Any]], event: Event, rise: int) -> Line | None:
+    """The line of an event that came ``rise`` times more; None: it was said lately. ``times`` is brought up to date."""
+    text = f"event {event.reason} {event.involved_object.name}: {event.message}"
+    key = text[:_TEXT]
+    met, said, first = times.pop(key, (0, 0, _first(event)))
+    met += rise
+    say = said == 0 or met >= 2 * said
+    times[key] = [met, met if say else said, first]
+    if not say:
+        return None
+    last = _at(event)
+    often = f" (×{met}, {first[11:19]} to {last[11:19]})" if met > 1 and first and last else ""
+    return Line(text + often, "warn" if event.type == "Warning" else "info")
+
+
+def _first(event: Event) -> str:
+    when = event.first_timestamp or event.event_time or event.last_timestamp or event.metadata.creation_timestamp
+    return when.isoformat() if when else ""
 
 
 def _at(event: Event) -> str:
