@@ -28,6 +28,8 @@ class EvidenceLine:
     now_word: str
     now: str
     since: datetime | None
+    #: seconds it had held when the run ended; None while it counts
+    held: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +182,15 @@ def _evidence(run: Run, document: Document) -> Iterable[EvidenceLine]:
     latest = {row["title"]: row for row in run.now}
     for spec in document.verification.checks:
         old, new = before.get(spec.title, {}), latest.get(spec.title, {})
+        since = _moment(new["since"]) if new.get("since") else None
         yield EvidenceLine(
             title=spec.title,
             before_word=old.get("word", ""),
             before=old.get("observed") or old.get("sentence", ""),
             now_word=new.get("word", ""),
             now=new.get("observed") or new.get("sentence", ""),
-            since=_moment(new["since"]) if new.get("since") else None,
+            since=since,
+            held=max(0.0, (run.finished_at - since).total_seconds()) if run.finished_at and since else None,
         )
 
 

@@ -390,6 +390,18 @@ def test_a_remedy_of_the_diagnosis_comes_first_and_its_button_sends_what_is_know
     assert wish.params["name"] == "obs-0"
 
 
+def test_the_evidence_of_a_run_that_has_ended_does_not_count_on(client_for: ClientFor) -> None:
+    """Nobody reads it after the end: how long it held is a fact, and no clock."""
+    run = make_run(make_plan(), state=RunState.SUCCEEDED)
+    since = datetime.fromisoformat(run.now[0]["since"])
+    run.finished_at = since + timedelta(seconds=34)
+    run.save()
+    page = text(client_for(Role.VIEWER), f"/runs/{run.pk}/")
+    table = page[page.index(f'id="run-evidence-{run.pk}"') :].split("</table>")[0]
+    assert "At the end" in table and "34.0 s" in table.replace("34 s", "34.0 s")
+    assert 'data-age="elapsed"' not in table
+
+
 def test_a_remedy_that_needs_more_than_is_known_leads_to_its_form(client_for: ClientFor) -> None:
     item = _diagnosed(["set-helm-values"], {"set-helm-values": {"application": "monitoring"}})
     page = text(client_for(Role.OPERATOR), f"/items/{item.pk}/")

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployments.catalogue.seen import Line
 from deployments.catalogue.workloads import narration
-from integrations.kubernetes.objects import Event, ObjectReference, Pod
-from integrations.kubernetes.parts import Meta
-from monitoring.snapshot import Listing, Need, Objects, Snapshot
+from integrations.kubernetes.objects import Event, Pod
+from integrations.kubernetes.parts import Meta, ObjectReference
+from monitoring.snapshot import Listing, Objects, Snapshot
 
 AT = datetime(2025, 11, 23, 14, 3, tzinfo=UTC)
 ARGS = {"namespace": "ns", "name": "grafana", "selector": "app=grafana"}
@@ -33,12 +32,12 @@ def event(count: int, *, uid: str = "e1", text: str = "Liveness probe failed", s
 
 
 def look(memory: Mapping[str, Any], *events: Event) -> tuple[list[str], dict[str, Any]]:
-    listings: dict[Need, Any] = {
+    listings = {
         Objects("pods", "ns", "app=grafana"): Listing((POD,), "", AT),
         Objects("events", "ns"): Listing(events, "", AT),
     }
     lines, kept = narration.tell(Snapshot("demo", AT, listings), ARGS, memory)
-    told = [line.text for line in lines if isinstance(line, Line) and line.text.startswith("event")]
+    told = [line.text for line in lines if line.text.startswith("event")]
     return told, json.loads(json.dumps(kept))  # the database keeps it as JSON
 
 
