@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import random
+import secrets
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Lab:
     _client: Client | None = None
     _cache: Cache | None = None
     _services: Any = None
+    _git: Repository | None = None
     _kubelet_server: Any = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -185,9 +187,9 @@ class Lab:
 
     def _repository(self, built: Built) -> Repository:
         """Git as a folder: the given one as it is, or one beside the kubeconfig, written anew."""
-        if self.git:
-            return Repository(built.files, self.git)
-        return Repository(built.files, self._beside(".git"), anew=True)
+        own = self.git is None
+        self._git = Repository(built.files, self._beside(".git") if own else self.git, anew=own)
+        return self._git
 
     def _beside(self, ending: str) -> Path:
         return self.kubeconfig.with_name(self.kubeconfig.name + ending)
@@ -215,11 +217,27 @@ class Lab:
             lines.append(f"{name}={where}")
         inbox = "PORTAL_LAB_INBOX_URL"
         lines.append(f"{inbox}={await self._services.start_inbox(known.get(inbox, 0))}")
+        lines += await self._github(known.get("PORTAL_GITHUB_URL", 0))
         token = self._beside(".grafana-token")
         write_private(token, self._services.grafana_token + "\n")
         lines.append(f"PORTAL_GRAFANA_TOKEN_FILE={token.absolute()}")
         lines.append(f"PORTAL_LAB_PROMETHEUS_ENGINE={self._services.engine}")
         write_private(self._beside(".env"), "\n".join(lines) + "\n")
+
+    async def _github(self, port: int) -> list[str]:
+        """A GitHub over the lab's Git, for who reaches it on this machine: its token travels without TLS."""
+        from lab.services.github import GitHub
+
+        if self._git is None or self.address.name not in ("127.0.0.1", "::1", "localhost"):
+            return []
+        token, file = f"github_pat_lab{secrets.token_hex(20)}", self._beside(".github-token")
+        write_private(file, token + "\n")
+        where = await self._services.start_github(GitHub(self._git, token), port)
+        return [
+            f"PORTAL_GITHUB_URL={where}",
+            "PORTAL_GITHUB_HOST=github.com",
+            f"PORTAL_GITHUB_TOKEN_FILE={file.absolute()}",
+        ]
 
     async def _converge(self) -> None:
         """Wait until the real server's controllers and ours have brought the workloads up."""

@@ -14,7 +14,7 @@ import msgspec
 from common.clock import now
 from deployments import diffing
 from deployments.catalogue import conditions
-from deployments.catalogue.action import Call
+from deployments.catalogue.action import SERVICES, Call
 from deployments.catalogue.seen import Outlook, Seen
 from deployments.engine import holding, patience
 from deployments.engine.filling import filled
@@ -74,7 +74,7 @@ def _write_intent(turn: Turn, effect: Call) -> dict[str, str]:
         step.intent = {"request": f"{shown.method} {shown.path}", "mark": turn.mark, "time": stamp, "writes": writes}
         step.memory = {"effect_at": entry.at.isoformat()}
         entry.save(step)
-        entry.log(f"sending {shown.method} {shown.path} to {shown.service}", step=turn.index)
+        entry.log(f"sending {shown.method} {shown.path} to {SERVICES[shown.service]}", step=turn.index)
     return turn.words(stamp, secrets.token_urlsafe(24))
 
 

@@ -31,6 +31,7 @@ from lab.services.debian import SCRAPE_SECONDS, DebianPair, resolve
 from lab.services.debian_config import World
 from lab.services.exporters import Context, exposition
 from lab.services.exporters.text import written
+from lab.services.github import GitHub
 from lab.services.grafana import GrafanaApi
 from lab.services.http import Answer, Request, text
 from lab.services.inbox import Inbox
@@ -172,6 +173,20 @@ class Services:
         """The URL of a receiver for webhooks; on the port `wanted` when that is free. Raises OSError."""
         self._inbox = Inbox(self._address, wanted)
         return await self._inbox.start()
+
+    async def start_github(self, github: GitHub, wanted: int = 0) -> str:
+        """The URL of a GitHub over the lab's Git; on the port `wanted` when that is free. Raises OSError."""
+
+        async def answered(http: web.Request) -> web.StreamResponse:
+            path = http.raw_path.partition("?")[0].removeprefix("/api/v3")
+            headers = {name.lower(): value for name, value in http.headers.items()}
+            request = Request(http.method, path, http.query_string, headers, await http.read())
+            status, answered, body = github.handle(request)
+            return web.Response(status=status, headers=answered, body=body)
+
+        listener = Listener(lambda: True, answered, self._address, wanted)
+        self._listeners.append(listener)
+        return f"{await listener.start()}/api/v3"
 
     async def stop(self) -> None:
         """Close the listeners and end the programs that were started."""

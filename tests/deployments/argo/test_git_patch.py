@@ -217,3 +217,31 @@ def test_a_place_that_looks_like_every_other_is_not_guessed() -> None:
     app = merged(child(), {"spec": {"source": {"helm": {"values": text.replace("k0:\n", "k0: # x\n")}}}})
     patch = patch_of("k1.b100=2", app)
     assert patch.text == "" and "not enough to find the place" in patch.sentence
+
+
+def test_values_in_a_file_of_their_own_are_named_there_and_can_be_proposed() -> None:
+    """The cluster has no text of that file to make a patch of; GitHub has."""
+    git = {"repoURL": "git@github.com:platform-team/gitops.git", "targetRevision": "main", "ref": "git"}
+    chart = child()["spec"]["source"] | {"helm": {"valueFiles": ["$git/values/stack.yaml"]}}
+    made = patch_of("grafana.enabled=false", merged(child(), {"spec": {"source": None, "sources": [git, chart]}}))
+    assert "in values/stack.yaml of git@github.com:platform-team/gitops.git, branch main" in made.sentence
+    assert "the text of that file is not in the cluster" in made.sentence
+    assert made.text == ""
+    assert made.change is not None
+    assert made.change.repository == "github.com/platform-team/gitops"
+    helm = {"values": None, "valueFiles": ["../values.yaml"]}
+    folder = {"chart": None, "path": "charts/stack", "repoURL": git["repoURL"], "helm": helm}
+    inside = merged(child(), {"spec": {"source": folder}})
+    assert "in charts/values.yaml of" in patch_of("grafana.enabled=false", inside).sentence
+    outside = merged(inside, {"spec": {"source": {"helm": {"valueFiles": ["../../../etc/x.yaml"]}}}})
+    assert "bootstrap/apps/monitoring.yaml" in patch_of("grafana.enabled=false", outside).sentence
+
+
+def test_the_change_is_what_a_proposal_needs_and_holds_no_credential_of_a_url() -> None:
+    source = {"repoURL": "https://robot:hunter22@github.com/platform-team/gitops.git"}
+    made = patch_of("grafana.enabled=false", child(), merged(root(), {"spec": {"source": source}}))
+    assert made.change is not None
+    assert made.change.repository == "github.com/platform-team/gitops"
+    assert made.change.values == "grafana.enabled=false"
+    assert "hunter22" not in repr(made)
+    assert patch_of("grafana.adminPassword=x").change is None

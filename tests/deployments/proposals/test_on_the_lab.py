@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deployments.engine.document import load
@@ -13,8 +14,9 @@ from lab.git import Repository
 from lab.services.github import GitHub
 from lab.services.http import Request
 from tests.deployments.dashboards.conftest import Desks, desk, told
+from tests.deployments.proposals.test_runs import everything_stored
 from tests.hub import FILE, NAME, TOKEN, Hub
-from tests.lab.world.running import APPLICATION, RunningLab
+from tests.lab.world.running import APPLICATION, RunningLab, environment_of
 from tests.lab.world.running import GRAFANA as DEPLOYMENT
 
 __all__ = ["desk"]
@@ -46,9 +48,8 @@ def test_a_change_that_would_be_reverted_goes_through_git_and_stays(
 ) -> None:
     token = tmp_path / "github-token"
     token.write_text(TOKEN)
-    settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_TOKEN_FILE = hub.url, str(token)
-    settings.PORTAL_GITHUB_HOST = "github.com"
     at = desk(well)
+    settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_TOKEN_FILE = hub.url, str(token)
     live = at.plan("scale-workload", namespace="platform-monitoring", kind="Deployment",
                    name="kube-prometheus-stack-grafana", replicas=2)  # fmt: skip
     change = load(live.document).git_change
@@ -70,3 +71,19 @@ def test_a_change_that_would_be_reverted_goes_through_git_and_stays(
         lambda: "replicas: 2" in well.app()["spec"]["source"]["helm"]["values"], "root-app applies what was merged"
     )
     well.until(lambda: well.get(DEPLOYMENT)["spec"]["replicas"] == 2, "Argo CD applies the new values")
+
+
+def test_the_lab_has_a_github_of_its_own_that_a_new_user_can_try(well: RunningLab, desk: Desks) -> None:
+    at = desk(well)
+    run = at.run("propose-in-git", application="kube-prometheus-stack", values="grafana.replicas=3")
+    assert run.state == "succeeded", told(run)
+    given = environment_of(well)
+    token = Path(given["PORTAL_GITHUB_TOKEN_FILE"]).read_text().strip()
+    assert token not in everything_stored()
+    pull = f"{given['PORTAL_GITHUB_URL']}/repos/{NAME}/pulls/1"
+    signed = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(pull, trust_env=False).status_code == 401
+    assert httpx.get(pull, headers=signed, trust_env=False).json()["state"] == "open"
+    httpx.put(f"{pull}/merge", headers=signed, trust_env=False).raise_for_status()
+    refreshed(well, "root-app")
+    well.until(lambda: "replicas: 3" in well.app()["spec"]["source"]["helm"]["values"], "what was merged is applied")

@@ -120,6 +120,9 @@ def test_a_pull_request_is_opened_once_with_the_file_as_the_plan_shows_it(
 ) -> None:
     before = hub.github.repository.files[FILE]
     plan = plan_of(beside)
+    by_hand = [step["command"].partition(" ")[0] for step in plan.document["steps"]]
+    assert by_hand == ["git", "git", "gh"]
+    assert plan.rights == []  # nothing of it is a right in the cluster
     run = proposed(beside, operator, plan)
     assert run.state == "succeeded", told(run)
     assert hub.writes() == [BRANCH, COMMIT, PULL]

@@ -77,8 +77,9 @@ def test_it_writes_beside_its_kubeconfig_and_leaves_nothing_in_the_temporary_fol
     lab = RunningLab("healthy", kube, "--speed", "1.0", cwd=elsewhere)
     lab.stop()
     names = {path.name for path in kube.iterdir()}
-    assert names == {"kubeconfig", "kubeconfig.env", "kubeconfig.grafana-token", "kubeconfig.git"}
-    assert [(kube / name).stat().st_mode & 0o077 for name in names - {"kubeconfig.git"}] == [0, 0, 0]
+    tokens = {"kubeconfig.grafana-token", "kubeconfig.github-token"}
+    assert names == {"kubeconfig", "kubeconfig.env", "kubeconfig.git", *tokens}
+    assert [(kube / name).stat().st_mode & 0o077 for name in names - {"kubeconfig.git"}] == [0, 0, 0, 0]
     assert list(elsewhere.rglob("*")) == []
     assert list(temporary.iterdir()) == []
 
