@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
-from common.clock import now
+from common.clock import by_database, now
 from common.models import audit
 from deployments import gates, messages, policies, policy, reviews, unclaimed
 from deployments.errors import NotAllowed, Refusal, Unfit
@@ -321,7 +321,7 @@ def queue(run: Run, moment: datetime) -> bool:
     except IntegrityError:
         return False
     unclaimed.say(run, "Queued: waiting for a worker", at=moment)
-    run.waiting_until, run.wake_at = None, moment + messages.UNTOLD
+    run.waiting_until, run.wake_at = None, by_database(messages.UNTOLD)
     unclaimed.move(run, RunState.QUEUED, "")
     messages.wake(messages.ADVANCE, run.pk)
     return True

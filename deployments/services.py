@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from common.clock import now
+from common.clock import by_database, now
 from common.models import audit
 from common.publish import publish
 from deployments import approvals, gates, limits, messages, reviews, unclaimed
@@ -278,7 +278,7 @@ def _taken_over(user: User, plan: Plan, glass: Glass) -> Run | None:
         except IntegrityError:
             reviews.require_none_open(plan.cluster)
         if run.state == RunState.QUEUED.value and run.lease_until is None:
-            run.wake_at = moment
+            run.wake_at = by_database()
             run.save(update_fields=["wake_at", "line_count"])
             messages.wake(messages.ADVANCE, run.pk)
         elif run.state != RunState.WAITING_FOR_APPROVAL.value:
@@ -314,7 +314,7 @@ def _insert(user: User, plan: Plan, key: str, context: str, glass: Glass | None,
         requested_at=moment,
         idempotency_key=key,
         covered_by=covered_by,
-        wake_at=None if waits else moment + messages.UNTOLD,
+        wake_at=None if waits else by_database(messages.UNTOLD),
         waiting_until=approvals.waiting_until(plan.cluster, moment) if waits else None,
         undo_of_id=plan.params["run"] if plan.action == undoing.SLUG else None,
     )

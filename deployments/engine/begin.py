@@ -36,7 +36,8 @@ def start(journal: Journal) -> Pause:
     if lacking:
         return _back(journal, lacking, for_good=bool(denied))
     with journal.write() as entry:
-        waited = (entry.at - entry.run.state_changed_at).total_seconds() * 1000
+        # two processes' clocks: a difference between them must not be told as a time before the click
+        waited = max(0.0, (entry.at - entry.run.state_changed_at).total_seconds() * 1000)
         entry.run.started_at = entry.at
         entry.move(RunState.RUNNING, "")
         entry.log(f"Worker {journal.claim.owner} took the run {waited:.0f} ms after it was queued")

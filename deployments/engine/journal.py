@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from common.clock import now
+from common.clock import by_database, now
 from common.models import audit
 from common.publish import publish
 from common.redaction import redact
@@ -107,13 +107,13 @@ class Journal:
         """One transaction; the lease is renewed by it. :raises LostLease: before anything is written."""
         with transaction.atomic():
             held = Run.objects.select_for_update().filter(pk=self.claim.run_id, fence=self.claim.fence)
-            run = held.select_related("plan").first()
+            run = held.select_related("plan").annotate(database_time=by_database()).first()
             if run is None or RunState(run.state) in FINAL:
                 raise LostLease(self.claim.run_id)
             entry = Entry(run, now())
             yield entry
             if not entry.released:
-                run.lease_until = now() + length()
+                run.lease_until = run.database_time + length()
             run.save()
             LogLine.objects.bulk_create(entry.lines)
             # lists of runs and the item it repairs change with its state, not with every line of its log
@@ -131,8 +131,11 @@ class Journal:
         return run
 
     def release(self, seconds: float) -> datetime:
-        """Give the run back until ``seconds`` from now, announcing nothing: nobody sees a wait being polled."""
-        wake_at = now() + timedelta(seconds=seconds)
+        """Give the run back until ``seconds`` from now, announcing nothing: nobody sees a wait being polled.
+
+        Returns when that is by this process's clock; the row has it by the database's.
+        """
+        pause = timedelta(seconds=seconds)
         mine = Run.objects.filter(pk=self.claim.run_id, fence=self.claim.fence, lease_owner=self.claim.owner)
-        mine.update(lease_owner="", lease_until=None, wake_at=wake_at)
-        return wake_at
+        mine.update(lease_owner="", lease_until=None, wake_at=by_database(pause))
+        return now() + pause

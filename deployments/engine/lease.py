@@ -1,7 +1,8 @@
 """Who may work on a run: a lease with a fencing number, in the database alone.
 
 A claim is one conditional UPDATE. Every later write names the fence, so a worker that lost its lease can write nothing,
-however late it wakes up. Against the cluster a late worker is stopped by the resourceVersion its write carries.
+however late it wakes up. Times are the database's, for workers' clocks may differ. Against the cluster a late worker is
+stopped by the resourceVersion its write carries.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from types import TracebackType
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 
-from common.clock import now
+from common.clock import by_database
 from deployments.models import Run
 from deployments.states import LIVE
 
@@ -51,16 +52,15 @@ def me() -> str:
 def claim(run_id: str, owner: str) -> Claim | None:
     """Take a live run that nobody holds, or None. Exactly one of any number of callers wins."""
     with transaction.atomic():
-        moment = now()
         run = (
             Run.objects.select_for_update()
-            .filter(Q(lease_until=None) | Q(lease_until__lt=moment), pk=run_id, state__in=LIVE)
+            .filter(Q(lease_until=None) | Q(lease_until__lt=by_database()), pk=run_id, state__in=LIVE)
             .first()
         )
         if run is None:
             return None
         taken = Run.objects.filter(pk=run_id, fence=run.fence, state__in=LIVE).update(
-            fence=F("fence") + 1, lease_owner=owner, lease_until=moment + length(), wake_at=None
+            fence=F("fence") + 1, lease_owner=owner, lease_until=by_database(length()), wake_at=None
         )
         return Claim(run_id, run.fence + 1, owner, crashed=run.lease_until is not None) if taken else None
 
@@ -68,7 +68,7 @@ def claim(run_id: str, owner: str) -> Claim | None:
 def renew(claimed: Claim) -> bool:
     """Hold the run for another :func:`length`. False: it is not ours any more."""
     mine = Run.objects.filter(pk=claimed.run_id, fence=claimed.fence, lease_owner=claimed.owner)
-    return bool(mine.update(lease_until=now() + length()))
+    return bool(mine.update(lease_until=by_database(length())))
 
 
 class Heartbeat:
@@ -98,6 +98,8 @@ class Heartbeat:
                         return
                 except DatabaseError as error:
                     _log.warning("a lease could not be renewed", extra={"error": type(error).__name__})
+                    # a connection that was cut stays broken in a thread: the next beat needs a new one
+                    connection.close()
         finally:
             # a thread's connection is its own and nobody else closes it
             connection.close()

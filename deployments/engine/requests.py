@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
-from common.clock import now
+from common.clock import by_database
 from common.models import audit
 from common.publish import publish
 from common.redaction import redact
@@ -58,11 +58,11 @@ def finished(request_id: str, *, opener: Callable[[], Cluster] = open_cluster) -
 
 
 def _claim(request_id: str) -> PlanRequest | None:
-    moment = now()
-    free = Q(state=RequestState.QUEUED.value) | Q(state=RequestState.PLANNING.value, claimed_at__lt=moment - _CLAIM)
+    lost = Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-_CLAIM))
+    free = Q(state=RequestState.QUEUED.value) | lost
     with transaction.atomic():
         taken = PlanRequest.objects.filter(free, pk=request_id).update(
-            state=RequestState.PLANNING.value, claimed_at=moment, attempts=F("attempts") + 1
+            state=RequestState.PLANNING.value, claimed_at=by_database(), attempts=F("attempts") + 1
         )
         publish(f"plan:{request_id}")
     return PlanRequest.objects.get(pk=request_id) if taken else None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from common.clock import now
+from common.clock import by_database
 from deployments import approvals, messages
 from deployments.engine import following
 from deployments.models import PlanRequest, Run
@@ -23,25 +23,23 @@ _PLANNING = timedelta(seconds=90)
 
 def due() -> list[str]:
     """Wake the runs whose wait is over. Returns their ids."""
-    moment = now()
-    waiting = Run.objects.filter(state__in=LIVE, wake_at__lte=moment, lease_until=None)
+    waiting = Run.objects.filter(state__in=LIVE, wake_at__lte=by_database(), lease_until=None)
     return [run_id for run_id, at in waiting.values_list("pk", "wake_at") if _offer(run_id, at)]
 
 
 def sweep() -> list[str]:
     """Everything due: waits, expired leases, plan requests nobody works on. Returns the ids that were woken; runs that
     wait for approval are looked at first."""
-    moment = now()
     approvals.sweep()
     found = due()
-    orphans = Run.objects.filter(state__in=LIVE).filter(Q(lease_until__lt=moment) | Q(lease_until=None, wake_at=None))
+    left = Q(lease_until__lt=by_database()) | Q(lease_until=None, wake_at=None)
+    orphans = Run.objects.filter(state__in=LIVE).filter(left)
     for run_id in orphans.values_list("pk", flat=True):
         messages.send(messages.ADVANCE, run_id)
         found.append(run_id)
-    old = moment - _OFFERED
     requests = PlanRequest.objects.filter(
-        Q(state=RequestState.QUEUED.value, requested_at__lt=old)
-        | Q(state=RequestState.PLANNING.value, claimed_at__lt=moment - _PLANNING)
+        Q(state=RequestState.QUEUED.value, requested_at__lt=by_database(-_OFFERED))
+        | Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-_PLANNING))
     )
     for request_id in requests.values_list("pk", flat=True):
         messages.send(messages.MAKE_PLAN, request_id)
@@ -52,5 +50,5 @@ def sweep() -> list[str]:
 
 def _offer(run_id: str, seen: datetime | None) -> bool:
     """Move the time on, so that only one sweep offers it; whoever takes the run clears it."""
-    mine = Run.objects.filter(pk=run_id, wake_at=seen, lease_until=None).update(wake_at=now() + _OFFERED)
+    mine = Run.objects.filter(pk=run_id, wake_at=seen, lease_until=None).update(wake_at=by_database(_OFFERED))
     return bool(mine) and (messages.send(messages.ADVANCE, run_id) or True)

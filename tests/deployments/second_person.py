@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db.models.expressions import CombinedExpression
 
 from common import clock
 from deployments import policies
@@ -46,7 +47,12 @@ class Clock:
         for name, module in list(sys.modules.items()):
             if name.startswith(("deployments", "common")) and getattr(module, "now", None) is self._real:
                 monkeypatch.setattr(module, "now", self)
+            if name.startswith("deployments") and getattr(module, "by_database", None) is clock.by_database:
+                monkeypatch.setattr(module, "by_database", self._by_database)
         return self
+
+    def _by_database(self, ahead: timedelta = timedelta(0)) -> CombinedExpression:
+        return clock.by_database(self.ahead + ahead)
 
 
 def policy(**parts: Any) -> None:

@@ -37,7 +37,7 @@ _VENDOR = "import django; django.setup(); from django.db import connection as c;
     [
         "engine services",
         "approvals",
-        "holds glass deciding_commands",
+        "holds glass deciding_commands clocks",
         "pages/test_approving",
         "approval_machine crowds",
         "common/test_audit",
