@@ -173,7 +173,8 @@ def _database() -> dict[str, Any]:
         # Deferred BEGIN fails 85 % of read-then-write transactions at once under contention, in WAL too.
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            # a person who waits is told soon (portal.wsgi sets 3); a worker rather waits than gives up
+            "timeout": env.float("PORTAL_BUSY_SECONDS", default=20.0),
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:

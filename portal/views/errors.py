@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from portal.accounts.access import role
+
+
+_AWAY = (
+    "Nothing new is accepted while it is away; runs that were accepted go on when it is back. If you have just clicked, "
+    "go back in a moment and send the same form again: it counts only once."
+)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
@@ -29,7 +38,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500."""
+    """500; 503 when it was the database, for then nobody knows what became of a click, and it may be sent again."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        answer = _plain(request, "The database does not answer", _AWAY, 503)
+        answer["Retry-After"] = "5"
+        return answer
     sentence = "The portal broke, not your cluster. Nothing was changed by this page. Try again in a minute."
     return _plain(request, "Something broke here", sentence, 500)
 

@@ -49,7 +49,12 @@ def off_by(skew: timedelta) -> Iterator[None]:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The wake-ups that were sent."""
     ids: list[str] = []
-    monkeypatch.setattr(messages, "send", lambda task, name, *rest: ids.append(name) or True)
+
+    def send(task: str, name: str) -> bool:
+        ids.append(name)
+        return True
+
+    monkeypatch.setattr(messages, "send", send)
     return ids
 
 
