@@ -11,10 +11,9 @@ from django.template.loader import render_to_string
 
 from portal.accounts.access import role
 
-
 _AWAY = (
-    "Nothing new is accepted while it is away; runs that were accepted go on when it is back. If you have just clicked, "
-    "go back in a moment and send the same form again: it counts only once."
+    "Nothing new is accepted while it is away; runs that were accepted go on when it is back. If you have just "
+    "clicked, go back in a moment and send the same form again: it counts only once."
 )
 
 
