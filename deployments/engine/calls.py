@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import msgspec
 
-from common.clock import now
+from common.clock import by_database
 from deployments import diffing
 from deployments.catalogue import conditions
 from deployments.catalogue.action import SERVICES, Call
@@ -45,7 +45,7 @@ def make(turn: Turn, step: Step) -> Pause:
         return _made(turn, seen, recovered=True, ours=unsure)
     if seen.outlook != Outlook.NOT_YET:
         return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
-    if unsure and step.intent_at is not None and now() - step.intent_at < _ON_ITS_WAY:
+    if unsure and _on_its_way(step):
         return POLL
     held = holding.stopped(turn)
     if held is not None:
@@ -62,6 +62,11 @@ def make(turn: Turn, step: Step) -> Pause:
     return _made(turn, seen, recovered=False, ours=True)
 
 
+def _on_its_way(step: Step) -> bool:
+    """The request of this intent may still arrive. By the database's clock: whoever asks may be another worker."""
+    return Step.objects.filter(pk=step.pk, intent_at__gt=by_database(-_ON_ITS_WAY)).exists()
+
+
 def _write_intent(turn: Turn, effect: Call) -> dict[str, str]:
     """What is about to be sent, without a generated secret. Returns the words to send it with."""
     with turn.journal.write() as entry:
@@ -70,7 +75,7 @@ def _write_intent(turn: Turn, effect: Call) -> dict[str, str]:
         shown = filled(effect, turn.words(stamp))
         assert isinstance(shown, Call)
         writes = diffing.leaves({"body": shown.body}, installation_key())
-        step.state, step.intent_at = StepState.INTENT.value, entry.at
+        step.state, step.intent_at = StepState.INTENT.value, by_database()
         step.intent = {"request": f"{shown.method} {shown.path}", "mark": turn.mark, "time": stamp, "writes": writes}
         step.memory = {"effect_at": entry.at.isoformat()}
         entry.save(step)

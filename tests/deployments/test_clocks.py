@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from common import clock
 from deployments import messages
-from deployments.engine import advance, lease, requests, sweep
+from deployments.engine import advance, calls, lease, requests, sweep
 from deployments.engine.driver import _free
 from deployments.engine.journal import Journal
 from deployments.models import PlanRequest, Run
@@ -139,3 +139,12 @@ def test_a_run_carried_on_in_turn_by_clocks_that_differ_makes_each_effect_once(
     assert run.state == RunState.SUCCEEDED, run.sentence
     assert len(cluster.ledger) == 3
     assert [line.text for line in run.lines.all() if "took the run" in line.text and "run -" not in line.text]
+
+
+@pytest.mark.parametrize("skew", OFF)
+def test_a_request_that_may_be_on_its_way_is_waited_for_by_every_clock(run: Run, skew: timedelta) -> None:
+    step = run.steps.get(index=0)
+    for age, waits in ((timedelta(seconds=1), True), (timedelta(seconds=11), False)):
+        run.steps.filter(pk=step.pk).update(intent_at=clock.by_database(-age))
+        with off_by(skew):
+            assert calls._on_its_way(step) is waits

@@ -97,7 +97,8 @@ class PostgresStage(Stage):
     @contextmanager
     def watching_owners(self, grace: float) -> Iterator[list[str]]:
         """While the block runs: the live runs whose lease or wait was over for longer than ``grace`` seconds."""
-        ends, left = threading.Event(), []
+        ends = threading.Event()
+        left: list[str] = []
         old = f"{_LIVE} AND coalesce(lease_until, wake_at) < now() - interval '{grace} seconds'"
 
         def loop() -> None:

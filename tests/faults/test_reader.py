@@ -10,15 +10,16 @@ import pytest
 from deployments.catalogue import registry
 from tests.deployments.nodes.test_rights import RBAC
 from tests.faults import identities
-from tests.faults.conftest import STATE_METRICS, Site
+from tests.faults.conftest import Site
 
 #: what an alert channel refers to; it is looked whether they have the key
 SECRETS = {"portal-alert-hook", "portal-alert-smtp"}
 READING = {"get", "list", "watch"}
 #: questions that the API server answers and that change nothing
 _ASKS = {"subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
-_APPS = f"/apis/apps/v1/namespaces/{STATE_METRICS['namespace']}/deployments/{STATE_METRICS['name']}"
-_PODS = f"/api/v1/namespaces/{STATE_METRICS['namespace']}/pods"
+_NAMESPACE = "platform-monitoring"
+_APPS = f"/apis/apps/v1/namespaces/{_NAMESPACE}/deployments/kube-prometheus-stack-kube-state-metrics"
+_PODS = f"/api/v1/namespaces/{_NAMESPACE}/pods"
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -65,7 +66,7 @@ class TestOnTheServer:
         for group, resource, verb in sorted(needed):
             plural, _, subresource = resource.partition("/")
             attributes = {"group": group, "resource": plural, "subresource": subresource, "verb": verb}
-            attributes["namespace"] = STATE_METRICS["namespace"]
+            attributes["namespace"] = _NAMESPACE
             body = {
                 "apiVersion": "authorization.k8s.io/v1",
                 "kind": "SelfSubjectAccessReview",
