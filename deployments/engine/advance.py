@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from deployments.engine import begin, steps, verify
 from deployments.engine import document as documents
@@ -52,7 +52,7 @@ def advance(run_id: str, *, opener: Callable[[], Cluster] = open_cluster, owner:
             if claimed.crashed and _count_crash(journal, "The worker before this one died", pause=0) == END:
                 return Slice(claimed=True)
             pause = _work(journal, opener)
-        except (LostLease, DatabaseError):
+        except (LostLease, DatabaseError, InterfaceError):
             # another worker has it, or nothing can be written: the lease runs out and the sweep finds it
             _log.warning("a slice ended without its lease", extra={"run": run_id}, exc_info=True)
             return Slice(claimed=True)
@@ -126,7 +126,7 @@ def _after_crash(journal: Journal, error: Exception) -> Slice:
         if pause == END:
             return Slice(claimed=True)
         return Slice(claimed=True, wake_at=journal.release(pause))
-    except (LostLease, DatabaseError):
+    except (LostLease, DatabaseError, InterfaceError):
         return Slice(claimed=True)
 
 

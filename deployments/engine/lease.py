@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q
 
 from common.clock import by_database
@@ -96,7 +96,7 @@ class Heartbeat:
                 try:
                     if not renew(self._claim):
                         return
-                except DatabaseError as error:
+                except (DatabaseError, InterfaceError) as error:
                     _log.warning("a lease could not be renewed", extra={"error": type(error).__name__})
                     # a connection that was cut stays broken in a thread: the next beat needs a new one
                     connection.close()

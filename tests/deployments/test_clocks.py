@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from common import clock
 from deployments import messages
@@ -87,6 +89,31 @@ def test_a_worker_whose_clock_is_off_holds_its_run_for_a_lease_and_not_longer(ru
     Run.objects.filter(pk=run.pk).update(lease_until=clock.by_database(-timedelta(milliseconds=10)))
     taken = lease.claim(run.pk, "right")
     assert taken is not None and taken.crashed
+
+
+def test_a_heartbeat_whose_connection_was_cut_beats_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_LEASE_SECONDS", "0.6")
+    renew = lease.renew
+    beats: list[str] = []
+
+    def cut_once(claimed: lease.Claim) -> bool:
+        if not beats:
+            connection.ensure_connection()
+            assert connection.connection is not None
+            connection.connection.close()
+        beats.append("tried")
+        held = renew(claimed)
+        beats.append("held")
+        return held
+
+    monkeypatch.setattr(lease, "renew", cut_once)
+    held = lease.claim(run.pk, "cut")
+    assert held is not None
+    with lease.Heartbeat(held):
+        ends = time.monotonic() + 30
+        while "held" not in beats and time.monotonic() < ends:
+            time.sleep(0.05)
+    assert beats[:2] == ["tried", "tried"] and "held" in beats
 
 
 @pytest.mark.parametrize("skew", OFF)
