@@ -82,6 +82,7 @@ def main() -> None:
         for artist in artists:
             for name, address in (("overview", "/"), ("phase", PHASE), ("item", item), ("status", "/status/")):
                 artist.draw(name, address)
+        artists[0].draw("actions", "/actions/?q=grafana", whole=False)
         first.goto(item)
         first.locator("button.primary").click()
         first.wait_for_url("**/plans/*/?request=*", timeout=60_000)
