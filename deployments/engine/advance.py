@@ -19,7 +19,7 @@ from deployments.engine import begin, steps, verify
 from deployments.engine import document as documents
 from deployments.engine.cluster import Cluster, open_cluster
 from deployments.engine.journal import Journal
-from deployments.engine.lease import Heartbeat, LostLease, claim, me
+from deployments.engine.lease import Heartbeat, LostLease, claim, me, renew
 from deployments.engine.turn import END, Pause, Turn
 from deployments.fault import point
 from deployments.models import Run, Step
@@ -46,7 +46,7 @@ def advance(run_id: str, *, opener: Callable[[], Cluster] = open_cluster, owner:
     if claimed is None:
         return Slice(claimed=False)
     point("claimed")
-    with Heartbeat(claimed):
+    with Heartbeat(run_id, lambda: renew(claimed)):
         journal = Journal(claimed)
         try:
             if claimed.crashed and _count_crash(journal, "The worker before this one died", pause=0) == END:

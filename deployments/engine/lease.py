@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -72,12 +73,13 @@ def renew(claimed: Claim) -> bool:
 
 
 class Heartbeat:
-    """Renews the lease from a thread while a slice works. Nothing is sent in the first third: slices are short."""
+    """Renews a lease from a thread while somebody works, until ``renew`` says that it is lost. Nothing is sent in its
+    first third: slices are short."""
 
-    def __init__(self, claimed: Claim) -> None:
-        self._claim = claimed
+    def __init__(self, what: str, renew: Callable[[], bool]) -> None:
+        self._renew = renew
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease {claimed.run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"lease {what}", daemon=True)
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()
@@ -94,7 +96,7 @@ class Heartbeat:
         try:
             while not self._stop.wait(pause):
                 try:
-                    if not renew(self._claim):
+                    if not self._renew():
                         return
                 except (DatabaseError, InterfaceError) as error:
                     _log.warning("a lease could not be renewed", extra={"error": type(error).__name__})

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from common.clock import by_database
 from common.models import audit
@@ -18,13 +17,13 @@ from deployments.catalogue import registry
 from deployments.catalogue.action import CannotPlan
 from deployments.engine import planning
 from deployments.engine.cluster import Cluster, open_cluster
+from deployments.engine.lease import Heartbeat, length
 from deployments.models import Plan, PlanRequest
 from deployments.states import RequestState
 from integrations.errors import SourceError
 from monitoring.snapshot import Missing
 
 _log = logging.getLogger(__name__)
-_CLAIM = timedelta(seconds=90)
 _MOST_ATTEMPTS = 3
 
 
@@ -37,7 +36,8 @@ def make(request_id: str, *, opener: Callable[[], Cluster] = open_cluster) -> Pl
         return _finish(request, None, f"Making this plan crashed {_MOST_ATTEMPTS} times; given up.")
     try:
         action = registry.get(request.action)
-        plan = planning.make(opener(), action, registry.parse(request.action, request.params))
+        with Heartbeat(request.pk, lambda: _renew(request)):
+            plan = planning.make(opener(), action, registry.parse(request.action, request.params))
     except (CannotPlan, LookupError, ValueError, Missing, SourceError) as error:
         return _finish(request, None, str(error))
     except Exception as error:  # noqa: BLE001 - the person must see that it failed, the traceback is for us
@@ -58,7 +58,7 @@ def finished(request_id: str, *, opener: Callable[[], Cluster] = open_cluster) -
 
 
 def _claim(request_id: str) -> PlanRequest | None:
-    lost = Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-_CLAIM))
+    lost = Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-length()))
     free = Q(state=RequestState.QUEUED.value) | lost
     with transaction.atomic():
         taken = PlanRequest.objects.filter(free, pk=request_id).update(
@@ -68,11 +68,20 @@ def _claim(request_id: str) -> PlanRequest | None:
     return PlanRequest.objects.get(pk=request_id) if taken else None
 
 
+def _held(request: PlanRequest) -> QuerySet[PlanRequest]:
+    """The row, while nobody else took it over: the attempt is its fence."""
+    return PlanRequest.objects.filter(pk=request.pk, state=RequestState.PLANNING.value, attempts=request.attempts)
+
+
+def _renew(request: PlanRequest) -> bool:
+    return bool(_held(request).update(claimed_at=by_database()))
+
+
 def _finish(request: PlanRequest, plan: Plan | None, sentence: str) -> PlanRequest:
     """The outcome, if nobody else took the request over meanwhile."""
     state = RequestState.PLANNED if plan is not None else RequestState.FAILED
     with transaction.atomic():
-        mine = PlanRequest.objects.filter(pk=request.pk, claimed_at=request.claimed_at)
+        mine = _held(request)
         if mine.update(state=state.value, plan=plan, sentence=redact(sentence, 1000)):
             audit(
                 actor="phaseboard",

@@ -13,12 +13,11 @@ from django.db.models import Q
 from common.clock import by_database
 from deployments import approvals, messages
 from deployments.engine import following
+from deployments.engine.lease import length
 from deployments.models import PlanRequest, Run
 from deployments.states import LIVE, RequestState
 
 _OFFERED = timedelta(seconds=5)
-#: a plan is made in seconds; a request claimed for longer lost its worker
-_PLANNING = timedelta(seconds=90)
 
 
 def due() -> list[str]:
@@ -39,7 +38,7 @@ def sweep() -> list[str]:
         found.append(run_id)
     requests = PlanRequest.objects.filter(
         Q(state=RequestState.QUEUED.value, requested_at__lt=by_database(-_OFFERED))
-        | Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-_PLANNING))
+        | Q(state=RequestState.PLANNING.value, claimed_at__lt=by_database(-length()))
     )
     for request_id in requests.values_list("pk", flat=True):
         messages.send(messages.MAKE_PLAN, request_id)

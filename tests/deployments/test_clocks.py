@@ -109,7 +109,7 @@ def test_a_heartbeat_whose_connection_was_cut_beats_again(run: Run, monkeypatch:
     monkeypatch.setattr(lease, "renew", cut_once)
     held = lease.claim(run.pk, "cut")
     assert held is not None
-    with lease.Heartbeat(held):
+    with lease.Heartbeat("cut", lambda: lease.renew(held)):
         ends = time.monotonic() + 30
         while "held" not in beats and time.monotonic() < ends:
             time.sleep(0.05)
