@@ -177,6 +177,9 @@ class VolumeBinder(Controller):
         return None
 
     async def _bind(self, claim: Object, volume: Object) -> None:
+        if volume["spec"]["claimRef"].get("uid") is None:
+            # reserved by name alone: from now on it is this very claim's (pv_controller.go, bindVolumeToClaim)
+            volume = await self.patch(VOLUMES, volume, {"spec": {"claimRef": {"uid": meta.uid(claim)}}})
         if (volume.get("status") or {}).get("phase") != "Bound":
             await self.put_status(VOLUMES, volume, {"phase": "Bound"})
         name = volume["metadata"]["name"]

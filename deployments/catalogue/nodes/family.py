@@ -42,7 +42,6 @@ CONDITIONS: dict[str, Predicate] = {
     "node_taints": Predicate(node_states.needs, node_states.taints),
     "one_default_class": Predicate(storage_states.class_needs, storage_states.one_default),
     "class_not_default": Predicate(storage_states.class_needs, storage_states.not_default),
-    "volume_released": Predicate(rebind.volume_needs, rebind.released),
     "volume_bound": Predicate(rebind.volume_needs, rebind.bound),
     "claim_resized": Predicate(storage_states.claim_needs, storage_states.resized),
     "label_is": Predicate(object_states.needs, object_states.label_is),

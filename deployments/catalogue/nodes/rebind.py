@@ -105,7 +105,6 @@ def draft(snapshot: Snapshot, params: RebindParams) -> PlanDraft:
                         "spec": {"persistentVolumeReclaimPolicy": "Retain", "claimRef": reference},
                     },
                 ),
-                guards=(Condition("volume_released", {"volume": params.volume}),),
                 until=Condition("volume_bound", where),
                 timeout_seconds=params.bind_seconds,
                 irreversible=True,
@@ -206,15 +205,6 @@ def volume_needs(_snapshot: Snapshot, args: Mapping[str, Any]) -> Iterable[Need]
     yield Raw(VOLUMES, "", args["volume"])
 
 
-def released(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
-    """``{volume}``: no claim has it."""
-    volume = snapshot.raw(VOLUMES, "", args["volume"])
-    phase = _phase(volume) if volume is not None else "gone"
-    if phase == "Released":
-        return Seen(Outlook.MET, f"{args['volume']} is Released.")
-    return Seen(Outlook.REFUSED, f"{args['volume']} is {phase} now: nobody may take it from whoever has it.")
-
-
 def bound(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
     """``{volume, namespace, claim}``: the volume is bound to exactly this claim."""
     volume = snapshot.raw(VOLUMES, "", args["volume"])
@@ -244,7 +234,7 @@ ACTION = Action(
     rules=(Rule("", "persistentvolumes", ("get", "patch")),),
     undo=_UNDO,
     guards=(
-        "The volume is Released, when it is planned and again just before it is written",
+        "The volume is Released; whoever took it since has changed its claimRef, and then nothing is written",
         "The claim is Pending and names no other volume",
         "Class, size, access modes and volume mode suit each other",
         "A second person and the volume's name typed: whoever gets the claim gets the data",

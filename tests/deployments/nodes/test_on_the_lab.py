@@ -155,7 +155,10 @@ def test_a_released_volume_goes_to_the_claim_that_waits_and_to_no_other(desk: De
     lab.until(lambda: lab.get(f"{CLAIMS}/mine").get("status", {}).get("phase") == "Pending", "it waits")
     plan = at.plan("rebind-volume", **given, claim="mine")
     assert (unmet(plan), plan.tier, plan.document["confirm"]) == ([], 3, "kept")
+    other = at.plan("rebind-volume", **given, claim="theirs")
     succeeded(at.carry(plan))
+    late = at.carry(other)
+    assert late.state == "refused" and "claimRef" in late.sentence, told(late)
     claim = lab.get(f"{CLAIMS}/mine")
     assert (claim["status"]["phase"], claim["spec"]["volumeName"]) == ("Bound", "kept")
     assert lab.get(f"{CLAIMS}/theirs")["status"]["phase"] == "Pending"
