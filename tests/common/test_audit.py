@@ -254,3 +254,24 @@ def test_a_database_file_copied_back_is_found(file: Path, tmp_path: Path) -> Non
         source.backup(target)
     assert broken_links() == []
     assert "Row 2 was there" in verified()["sentence"]
+
+
+def test_the_system_process_notes_and_a_worker_verifies(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the schedule names is there to be run, and does it."""
+    from portal.celery import app
+
+    app.loader.import_default_modules()
+    said: list[str] = []
+    monkeypatch.setattr("common.tasks._log.error", lambda text, *args: said.append(text % args))
+    scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert {"common.anchor_audit", "common.verify_audit"} <= scheduled <= set(app.tasks)
+    assert app.conf.task_routes["common.anchor_audit"] == {"queue": "system"}
+    audit(actor="ada", verb="run.start", object="run:11")
+    app.tasks["common.anchor_audit"]()
+    assert anchors.kept()[-1].seq == 11
+    app.tasks["common.verify_audit"]()
+    assert said == []
+    with unguarded():
+        _edit()
+    app.tasks["common.verify_audit"]()
+    assert len(said) == 1 and "does not verify: Row 4 was changed" in said[0]
