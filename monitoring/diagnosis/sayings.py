@@ -273,10 +273,11 @@ ROWS = (
             r"password authentication failed|access denied for user|authentication failed|invalid (?:username|"
             r"password)|"
             r"no pg_hba\.conf entry|permission denied for (?:database|schema|table|relation)|"
-            r"noauth authentication required|wrongpass|login failed|401 unauthorized|invalid credentials"
+            r"noauth authentication required|wrongpass|login failed|401 unauthorized|"
+            r"invalid credentials|access ?denied\\?[.\"]|invalidaccesskeyid|signaturedoesnotmatch"
         ),
         "What it depends on does not let it in",
-        "Its password is not the one the other side knows: align the two.",
+        "Its password or key is not the one the other side knows, or has not the right: align the two.",
         "https://kubernetes.io/docs/concepts/configuration/secret/",
         0.75,
     ),

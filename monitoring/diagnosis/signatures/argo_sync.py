@@ -202,6 +202,35 @@ def quoted(scene: Scene) -> Finding | None:
     )
 
 
+def hook_failed(scene: Scene) -> Finding | None:
+    """A19: a hook of the last sync failed. Its Job may be gone by then, and its pods with it."""
+    app = scene.application
+    state = app.status.operation_state if app else None
+    if app is None or state is None or state.phase not in FAILED or app.status.sync.status == "Synced":
+        return None
+    rows = state.sync_result.resources or [] if state.sync_result else []
+    lost = [row for row in rows if row.hook_type and row.hook_phase in FAILED]
+    if not lost:
+        return None
+    row = lost[0]
+    return finding(
+        "A19",
+        "hook_failed",
+        "A hook of the sync failed",
+        f"The sync of {name_of(app)} fails: its {clean(row.hook_type, 20)} hook {clean(row.kind, 40)} "
+        f"{clean(row.name, 120)} failed: {phrase(row.message) or 'it does not say why'}. Read its log, or run it again "
+        "by a sync and look while it runs.",
+        (
+            *facts(app, state, scene),
+            *(f"syncResult: {r.kind} {r.name} {r.hook_type} {r.hook_phase}: {clean(r.message, 240)}" for r in lost[:3]),
+        ),
+        0.9,
+        remedies=(for_app(app, SYNC),),
+        at=state.finished_at,
+        reference=f"{_PAGE}user-guide/resource_hooks/",
+    )
+
+
 def _refused(state: OperationState | None) -> list[SyncResultResource]:
     rows = state.sync_result.resources or [] if state is not None and state.sync_result else []
     phase = state.phase if state is not None else ""
@@ -336,6 +365,13 @@ SIGNATURES = (
         "the operator's webhook (A20).",
         f"{_PAGE}user-guide/sync-options/#server-side-apply",
         quoted,
+    ),
+    Signature(
+        "A19",
+        Layer.SYNC,
+        "A hook of the last sync failed.",
+        f"{_PAGE}user-guide/resource_hooks/",
+        hook_failed,
     ),
     Signature(
         "A2",

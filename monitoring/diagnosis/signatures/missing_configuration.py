@@ -39,13 +39,18 @@ def of_container(scene: Scene) -> Finding | None:
             "missing_configuration",
             "Something the container needs is not there",
             f"{clean(bad.name, 60)} cannot be made: {phrase(bad.message)}. "
-            f"{'Add the key, or correct its name' if gone.group('key') else 'Create it'}; the kubelet tries again by "
+            f"{_wanted(bad.message)}; the kubelet tries again by "
             "itself.",
             (f"{bad.pod.metadata.name} {bad.name}: {bad.waiting}: {text}",),
             0.97,
             remedies=(*_remedies(scene, bad.message), *rollback(scene, bad)),
         )
     return None
+
+
+def _wanted(message: str) -> str:
+    gone = says(_GONE, message)
+    return "Add the key, or correct its name" if gone and (gone.group("key") or gone.group("lost")) else "Create it"
 
 
 def of_volume(scene: Scene) -> Finding | None:
@@ -63,7 +68,7 @@ def of_volume(scene: Scene) -> Finding | None:
                     + (
                         "The Prometheus operator makes it: look at the operator and its log."
                         if scene.kind in OPERATED and says(_GENERATED, event.message)
-                        else "Create it; the kubelet tries again by itself."
+                        else f"{_wanted(event.message)}; the kubelet tries again by itself."
                     ),
                     (event_line(scene, event),),
                     0.95,
