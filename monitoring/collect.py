@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from common import clock
@@ -184,8 +184,7 @@ def ask(readers: Readers, need: Need) -> Reply:
             return _reply(readers.github.get(path))
         case GitHubConnection():
             found_connection = readers.github.connection()
-            body = {"host": found_connection.host, "installation": found_connection.installation}
-            return Reply(body, 200, clock.now())
+            return Reply(asdict(found_connection), 200, clock.now())
         case Link(namespace, service, port, path):
             found = readers.kubernetes.proxy_get(namespace, service, port, path)
             error = found.error or (f"HTTP {found.status}" if found.status >= 400 else "")

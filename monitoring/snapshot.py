@@ -52,7 +52,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class GitHubConnection:
-    """Whether there is a GitHub to ask; asks nobody. Reply body: ``{"host": "github.com", "installation": bool}``."""
+    """Whether there is a GitHub to ask; asks nobody. Reply body: ``{"host": "github.com", "installation": bool, "web": "https://github.com"}``."""
 
     source = "github"
 
@@ -247,7 +247,7 @@ def from_case(case: Mapping[str, Any]) -> Snapshot:
     """A Snapshot from a recorded case (the YAML files beside checks and signatures).
 
     Shape: ``{taken_at, cluster?, objects: {resource_key: [raw objects]}, errors: {resource_key: sentence},
-    queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}}, github: {host, installation},
+    queries: {expr: result list}, fetches: {"grafana /api/health": {status, body, error}}, github: {host, …},
     links: {"ns/service:port/path": {status, error}},
     raws: {"resource_key ns/name": object or null}, logs: {"ns/pod/container[ previous]": [lines] or {status, error}},
     access: {"user verb resource": {allowed, reason}}, version: "v1.30.10"}``.

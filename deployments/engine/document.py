@@ -59,6 +59,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     git_way: str = ""
     git_patch: str = ""
     git_change: GitChange | None = None
+    #: the host of the GitHub that the worker was connected to when the plan was made or compared; empty: none
+    git_host: str = ""
     confirm: str = ""
     follow_up: FollowUp | None = None
     #: leaves that this action leaves out of its fingerprints, beyond the engine's own

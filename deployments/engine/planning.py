@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.db import transaction
 
 from common.clock import now
@@ -23,6 +24,7 @@ from deployments.engine.document import Document, PlannedStep, Target, dump, pla
 from deployments.engine.keys import installation_key
 from deployments.engine.previewing import preview
 from deployments.models import Plan
+from integrations.github import address
 from monitoring.snapshot import Snapshot
 from monitoring.verdict import Ref
 
@@ -102,6 +104,7 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         git_way=drafted.draft.git_way,
         git_patch=drafted.draft.git_patch,
         git_change=drafted.draft.git_change,
+        git_host=_git_host(),
         confirm=drafted.draft.confirm,
         follow_up=drafted.draft.follow_up,
         noise=action.noise,
@@ -112,6 +115,13 @@ def make(cluster: Cluster, action: Action, params: Params) -> Plan:
         objects_read=sum(len(listing.items) for listing in drafted.snapshot.listings.values()),
     )
     return _store(cluster.name, action, drafted, document, preconditions, rights)
+
+
+def _git_host() -> str:
+    """Said by the worker, which alone needs the connection."""
+    if not settings.PORTAL_GITHUB_TOKEN_FILE:
+        return ""
+    return address.host_of(settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_HOST)
 
 
 def _undo(action: Action, sentence: str) -> str:

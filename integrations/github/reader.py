@@ -21,10 +21,12 @@ _INSTALLATION = "ghs_"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What may be known of a connection: ``host`` as in the URLs of repositories, and whether the token is an app's."""
+    """What may be known of a connection: ``host`` as in the URLs of repositories, whether the token is an app's, and
+    where people see it (``https://…``; empty when not by https)."""
 
     host: str
     installation: bool
+    web: str
 
 
 class GitHub:
@@ -50,7 +52,8 @@ class GitHub:
 
     def connection(self) -> Connection:
         """:raises Rejected: there is none."""
-        return Connection(address.host_of(self._url, self._host), self.token().startswith(_INSTALLATION))
+        installation = self.token().startswith(_INSTALLATION)
+        return Connection(address.host_of(self._url, self._host), installation, address.web_of(self._url))
 
 
 class GitHubReader:

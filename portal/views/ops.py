@@ -15,7 +15,6 @@ from common.clock import now
 from common.models import AuditEvent
 from common.publish import client
 from common.redaction import visible
-from integrations.github import address
 from monitoring.models import Source
 from portal.accounts.access import public, requires
 from portal.accounts.roles import Role
@@ -122,12 +121,6 @@ def connections(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/settings.html", context)
 
 
-def _github() -> str:
-    if not settings.PORTAL_GITHUB_TOKEN_FILE:
-        return "not connected: changes for Git are patches to download (docs/github.md)"
-    return f"pull requests on {address.host_of(settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_HOST)}"
-
-
 def _about(rows: list[Source]) -> list[tuple[str, str]]:
     engine = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(connection.vendor, connection.vendor)
     prometheus = next((row.version for row in rows if row.name == "prometheus" and row.version), "not read yet")
@@ -139,6 +132,5 @@ def _about(rows: list[Source]) -> list[tuple[str, str]]:
         ("Database", engine),
         ("Redis", "answers" if _redis() == "ok" else "does not answer; pages refresh every 2 s instead"),
         ("Prometheus engine", prometheus),
-        ("GitHub", _github()),
         ("Times", "all in UTC"),
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -21,6 +21,8 @@ from deployments.models import Plan, Step
 from integrations.github import address
 from portal.accounts.access import WRITE, member, requires
 from portal.views.common import key_of, see_other
+
+_WEB = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ def offer(document: Document) -> Offer:
     change = document.git_change
     if change is None:
         return Offer()
-    if not settings.PORTAL_GITHUB_TOKEN_FILE:
+    if not document.git_host:
         return Offer(why_not="With a GitHub connection the portal opens a pull request instead (docs/github.md).")
-    host = address.host_of(settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_HOST)
+    host = document.git_host
     if not change.repository:
         return Offer(why_not="The cluster names no repository for it, so there is no pull request to open.")
     if not address.repository_on(change.repository, host):
@@ -82,7 +84,8 @@ def ask(request: HttpRequest, digest: str) -> HttpResponse:
 def pull_of(steps: Iterable[Step]) -> PullLink | None:
     """The pull request that the steps of a run have opened, as the engine saw it on GitHub.
 
-    Its address is made here, of the configured host and what names no other: no URL that somebody sent is followed.
+    Its address is made here, of the host that the worker is configured with and what names no other: no URL that
+    somebody sent is followed.
     """
     for step in steps:
         known: Any = (step.memory or {}).get("pull")
@@ -91,8 +94,8 @@ def pull_of(steps: Iterable[Step]) -> PullLink | None:
         repository, number = str(known.get("repository")), known.get("number")
         if not hub.is_repository(repository) or not isinstance(number, int) or number < 1:
             continue
-        web = address.web_of(settings.PORTAL_GITHUB_URL)
+        web = str(known.get("web") or "")
         query = urlencode({"repository": repository, "number": number})
         form = f"{reverse('action', args=(withdraw.SLUG,))}?{query}"
-        return PullLink(repository, number, f"{web}/{repository}/pull/{number}" if web else "", form)
+        return PullLink(repository, number, f"{web}/{repository}/pull/{number}" if _WEB.fullmatch(web) else "", form)
     return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,21 +20,12 @@ CHANGE = GitChange("stack", "argocd", "grafana.enabled=false", "", "github.com/p
 BUTTON = "Propose in Git</button>"
 
 
-@pytest.fixture
-def connected(settings: Any, tmp_path: Path) -> Callable[..., None]:
-    def connect(url: str = "https://api.github.com", host: str = "") -> None:
-        (tmp_path / "token").write_text("github_pat_" + "x" * 40)
-        settings.PORTAL_GITHUB_TOKEN_FILE = str(tmp_path / "token")
-        settings.PORTAL_GITHUB_URL, settings.PORTAL_GITHUB_HOST = url, host
-
-    return connect
-
-
-def changing(change: GitChange | None = CHANGE, **more: Any) -> Plan:
+def changing(change: GitChange | None = CHANGE, host: str = "", **more: Any) -> Plan:
     """A plan that has the same change through Git."""
     plan = make_plan(**more)
     plan.document |= {"git_way": "Through Git first.", "git_patch": "--- a/x\n+++ b/x\n"}
     plan.document["git_change"] = None if change is None else msgspec.to_builtins(change)
+    plan.document["git_host"] = host
     plan.save()
     return plan
 
@@ -59,11 +48,8 @@ def test_a_plan_that_changes_no_values_says_nothing_of_github(client_for: Client
     assert "GitHub" not in page_of(client_for, changing(None))
 
 
-def test_with_a_connection_the_click_asks_for_a_plan_of_its_own(
-    client_for: ClientFor, connected: Callable[..., None]
-) -> None:
-    connected()
-    plan = changing()
+def test_with_a_connection_the_click_asks_for_a_plan_of_its_own(client_for: ClientFor) -> None:
+    plan = changing(host="github.com")
     page = page_of(client_for, plan)
     assert BUTTON in page and "Patch for Git" in page
     assert f'action="/plans/{plan.pk}/propose/"' in page
@@ -83,9 +69,8 @@ def test_with_a_connection_the_click_asks_for_a_plan_of_its_own(
     assert PlanRequest.objects.count() == 1
 
 
-def test_a_viewer_sees_no_button_and_may_not_ask(client_for: ClientFor, connected: Callable[..., None]) -> None:
-    connected()
-    plan = changing()
+def test_a_viewer_sees_no_button_and_may_not_ask(client_for: ClientFor) -> None:
+    plan = changing(host="github.com")
     assert BUTTON not in page_of(client_for, plan, Role.VIEWER)
     assert client_for(Role.VIEWER).post(f"/plans/{plan.pk}/propose/").status_code == 403
     assert client_for(None).post(f"/plans/{plan.pk}/propose/").status_code in (302, 401)
@@ -102,19 +87,18 @@ def test_a_viewer_sees_no_button_and_may_not_ask(client_for: ClientFor, connecte
     ],
 )
 def test_a_repository_elsewhere_keeps_the_patch_and_says_why(
-    client_for: ClientFor, connected: Callable[..., None], repository: str, words: str
+    client_for: ClientFor, repository: str, words: str
 ) -> None:
-    connected()
-    plan = changing(GitChange("stack", "argocd", "a=1", "", repository))
+    plan = changing(GitChange("stack", "argocd", "a=1", "", repository), "github.com")
     page = page_of(client_for, plan)
     assert BUTTON not in page
     assert words in page and "Patch for Git" in page
     assert client_for(Role.OPERATOR).post(f"/plans/{plan.pk}/propose/").status_code == 404
 
 
-def test_github_enterprise_is_a_host_like_another(client_for: ClientFor, connected: Callable[..., None]) -> None:
-    connected("https://git.example.org/api/v3")
-    assert BUTTON in page_of(client_for, changing(GitChange("stack", "argocd", "a=1", "", "git.example.org/a/b")))
+def test_github_enterprise_is_a_host_like_another(client_for: ClientFor) -> None:
+    change = GitChange("stack", "argocd", "a=1", "", "git.example.org/a/b")
+    assert BUTTON in page_of(client_for, changing(change, "git.example.org"))
 
 
 DIFF = f"""\
@@ -169,14 +153,11 @@ def opened(memory: dict[str, Any]) -> Run:
     return run
 
 
-PULL = {"pull": {"repository": "platform-team/gitops", "number": 12, "sha": "0" * 40}}
+PULL = {"repository": "platform-team/gitops", "number": 12, "sha": "0" * 40, "web": "https://github.com"}
 
 
-def test_a_run_links_its_pull_request_and_the_form_that_withdraws_it(
-    client_for: ClientFor, connected: Callable[..., None]
-) -> None:
-    connected()
-    page = client_for(Role.VIEWER).get(f"/runs/{opened(PULL).pk}/").content.decode()
+def test_a_run_links_its_pull_request_and_the_form_that_withdraws_it(client_for: ClientFor) -> None:
+    page = client_for(Role.VIEWER).get(f"/runs/{opened({'pull': PULL}).pk}/").content.decode()
     assert (
         '<a href="https://github.com/platform-team/gitops/pull/12" rel="noopener noreferrer">Pull request #12</a>'
         in page
@@ -184,9 +165,10 @@ def test_a_run_links_its_pull_request_and_the_form_that_withdraws_it(
     assert "/actions/withdraw-proposal/?repository=platform-team%2Fgitops&amp;number=12" in page
 
 
-def test_only_an_https_host_is_linked(client_for: ClientFor, connected: Callable[..., None]) -> None:
-    connected("http://127.0.0.1:9999/api/v3", "github.com")
-    page = client_for(Role.VIEWER).get(f"/runs/{opened(PULL).pk}/").content.decode()
+@pytest.mark.parametrize("web", ["", "http://127.0.0.1:99", "javascript:alert(1)//", "https://a.b/x?", None])
+def test_only_an_https_host_is_linked(client_for: ClientFor, web: str | None) -> None:
+    run = opened({"pull": PULL | {"web": web}})
+    page = client_for(Role.VIEWER).get(f"/runs/{run.pk}/").content.decode()
     assert "<b>Pull request #12</b>" in page
     assert "/pull/12" not in page
 
@@ -202,20 +184,7 @@ def test_only_an_https_host_is_linked(client_for: ClientFor, connected: Callable
         "javascript:alert(1)",
     ],
 )
-def test_what_names_no_pull_request_is_not_linked(
-    client_for: ClientFor, connected: Callable[..., None], pull: Any
-) -> None:
-    connected()
+def test_what_names_no_pull_request_is_not_linked(client_for: ClientFor, pull: Any) -> None:
+    pull = pull | {"web": "https://github.com"} if isinstance(pull, dict) else pull
     page = client_for(Role.VIEWER).get(f"/runs/{opened({'pull': pull}).pk}/").content.decode()
     assert "Pull request" not in page
-
-
-def test_the_settings_page_says_whether_there_is_a_connection(
-    client_for: ClientFor, connected: Callable[..., None]
-) -> None:
-    assert "not connected: changes for Git are patches to download" in (
-        client_for(Role.VIEWER).get("/settings/").content.decode()
-    )
-    connected()
-    page = client_for(Role.VIEWER).get("/settings/").content.decode()
-    assert "pull requests on github.com" in page and "github_pat_" not in page

@@ -26,10 +26,12 @@ _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,199}")
 
 
 class Connected(NamedTuple):
-    """The host in repositories' URLs; whether the token is an app's, of which GitHub says no permissions."""
+    """The host in repositories' URLs; whether the token is an app's, of which GitHub says no permissions; where people
+    see it."""
 
     host: str
     installation: bool
+    web: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def compare(name: str, base: str, branch: str) -> Fetch:
 def connected(snapshot: Snapshot) -> Connected:
     """:raises Missing: there is no connection; the sentence says how to make one."""
     body = snapshot.reply(CONNECTION).body
-    return Connected(str(body["host"]), bool(body["installation"]))
+    return Connected(str(body["host"]), bool(body["installation"]), str(body["web"]))
 
 
 def read_repository(snapshot: Snapshot, name: str) -> Repository | None:

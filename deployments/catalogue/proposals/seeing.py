@@ -52,7 +52,8 @@ def file_is(snapshot: Snapshot, args: Args, _memory: Args) -> Seen:
 
 
 def pull_needs(_snapshot: Snapshot, args: Args) -> Iterable[Need]:
-    """The pull requests from the branch, and the branch itself."""
+    """The pull requests from the branch, the branch itself, and where people see them."""
+    yield hub.CONNECTION
     yield hub.pulls(args["repository"], args["branch"])
     yield hub.ref(args["repository"], args["branch"])
 
@@ -62,10 +63,11 @@ def pull_open(snapshot: Snapshot, args: Args, _memory: Args) -> Seen:
 
     One of this run that is closed already was merged or refused by a person in the meantime: that is an answer too.
     """
+    web = hub.connected(snapshot).web
     found = hub.read_pulls(snapshot, args["repository"], args["branch"])
     mine = [each for each in found if each.base == args["base"] and (each.state == "open" or args["mark"] in each.body)]
     for each in sorted(mine, key=lambda pull: (pull.state != "open", -pull.number)):
-        known = {"pull": {"repository": args["repository"], "number": each.number, "sha": each.sha}}
+        known = {"pull": {"repository": args["repository"], "number": each.number, "sha": each.sha, "web": web}}
         if each.merged:
             return Seen(Outlook.MET, f"Pull request #{each.number} was merged already.", memory=known)
         if each.state != "open":

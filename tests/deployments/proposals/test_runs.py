@@ -137,7 +137,7 @@ def test_a_pull_request_is_opened_once_with_the_file_as_the_plan_shows_it(
     assert [line for line in after.splitlines() if line not in before.splitlines()] == ['            size: "10Gi"']
     assert hub.github.repository.files[FILE] == before  # nobody merged it
     last = run.steps.get(index=2)
-    assert last.memory["pull"] == {"repository": NAME, "number": 1, "sha": pull.sha}
+    assert last.memory["pull"] == {"repository": NAME, "number": 1, "sha": pull.sha, "web": ""}
     assert f"Pull request #1 of {NAME} is open into main" in last.sentence
     stored = everything_stored()
     assert PASSWORD not in stored and TOKEN not in stored

@@ -62,7 +62,7 @@ class Scene:
         if isinstance(need, GitHubConnection):
             if self.host is None:
                 return Reply(status=0, error="No GitHub connection: set PORTAL_GITHUB_TOKEN_FILE (docs/github.md).")
-            return Reply({"host": self.host, "installation": self.installation})
+            return Reply({"host": self.host, "installation": self.installation, "web": f"https://{self.host}"})
         if not isinstance(need, Fetch):
             return Reply(status=0, error="nobody reads it here")
         self.asked.append(need.path)
