@@ -39,6 +39,9 @@ from monitoring.snapshot import (
 #: how deep a need may follow from another: what is asked about, the lists of where it lives, what those say to look at.
 #: Whoever needs more asks for more at once: a list too many costs less than a round
 ROUNDS = 3
+#: of a plan's reading: in a repository each answer names the next question (branch, folder, file, an earlier proposal);
+#: nothing is asked twice, so a plan that needs less takes no more
+PLAN_ROUNDS = 6
 _THREADS = 8
 
 
@@ -96,8 +99,8 @@ def open_readers(config: Config) -> Readers:
     )
 
 
-def once(readers: Readers, needs: Callable[[Snapshot], Iterable[Need]]) -> Snapshot:
-    """Read everything that ``needs`` asks for; it is asked again with what was read, for three rounds at most.
+def once(readers: Readers, needs: Callable[[Snapshot], Iterable[Need]], rounds: int = ROUNDS) -> Snapshot:
+    """Read everything that ``needs`` asks for; it is asked again with what was read, for ``rounds`` at most.
 
     Never raises for a source: its listing or reply carries the error.
     """
@@ -105,7 +108,7 @@ def once(readers: Readers, needs: Callable[[Snapshot], Iterable[Need]]) -> Snaps
     replies: dict[Need, Reply] = {}
     snapshot = Snapshot(readers.cluster, clock.now())
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="collect") as pool:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             wanted = widest(needs(snapshot))
             objects = [need for need in wanted if isinstance(need, Objects) and not covered(need, listings)]
             others = [need for need in wanted if not isinstance(need, Objects) and need not in replies]

@@ -127,7 +127,7 @@ class RealCluster:
         return self._identity
 
     def collect(self, needs: Needs) -> Snapshot:
-        return collect.once(self._readers, needs)
+        return collect.once(self._readers, needs, collect.PLAN_ROUNDS)
 
     def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         return self._writer.reader.get_raw(resource, namespace, name)

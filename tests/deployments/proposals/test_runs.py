@@ -55,7 +55,7 @@ class HubCluster(FakeCluster):
         replies: dict[Need, Reply] = {}
         readers: Any = type("Readers", (), {"github": self._reader})
         snapshot = super().collect(lambda _: ())
-        for _ in range(collect.ROUNDS):
+        for _ in range(collect.PLAN_ROUNDS):
             for need in needs(snapshot):
                 if isinstance(need, Objects):
                     listings[need] = self._listing(need)

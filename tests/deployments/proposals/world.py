@@ -14,13 +14,12 @@ from lab.git import Repository
 from lab.git.repository import shipped_files
 from lab.services.github import NAME, GitHub
 from lab.services.http import Request, answer
+from monitoring.collect import PLAN_ROUNDS
 from monitoring.snapshot import Fetch, GitHubConnection, Need, Objects, Reply, Snapshot, from_case
 from tests.deployments.argo.world import APPS, STACK, child, root
 
 NOW = datetime(2025, 11, 23, 14, 0, tzinfo=UTC)
 FILE = "bootstrap/apps/monitoring.yaml"
-#: as `monitoring.collect` reads
-ROUNDS = 6
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Scene:
         case = {"taken_at": NOW, "objects": {APPS: self.apps}}
         replies: dict[Need, Reply] = {}
         snapshot = Snapshot("demo", NOW)
-        for _ in range(ROUNDS):
+        for _ in range(PLAN_ROUNDS):
             wanted = list(needs(snapshot))
             replies |= {need: self._reply(need) for need in wanted if need not in replies}
             listings = from_case(case).listings if any(isinstance(need, Objects) for need in wanted) else {}
