@@ -37,7 +37,10 @@ def duration(text: str) -> timedelta | None:
     parts = _DURATION.findall(text)
     if not parts or "".join(n + unit for n, unit in parts) != text:
         return None
-    return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
+    except (OverflowError, ValueError):
+        return None
 
 
 def hits(found: Fields, at: datetime) -> bool:

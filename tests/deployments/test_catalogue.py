@@ -264,6 +264,7 @@ def test_a_sync_window_is_open_when_its_schedule_says_so(
         ),
         ([{"kind": "deny", "schedule": "0 11 * * *", "duration": "2h", "applications": ["*"]}], ""),
         ([{"kind": "deny", "schedule": "at nine", "duration": "2h", "applications": ["*"]}], ""),
+        ([{"kind": "deny", "schedule": "* * * * *", "duration": "9" * 400 + "h", "applications": ["*"]}], ""),
         ([{"kind": "allow", "schedule": "0 11 * * *", "duration": "2h", "applications": ["*"]}], "allow"),
         ([{"kind": "allow", "schedule": "at nine", "duration": "2h", "applications": ["*"]}], ""),
         ([{"kind": "allow", "schedule": "0 11 * * *", "duration": "2h", "applications": ["other"]}], ""),
