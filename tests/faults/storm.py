@@ -46,6 +46,8 @@ data: {run: "%(n)s"}
 Params = dict[str, Any]
 #: each comes once before any comes again
 ALL: tuple[Trouble, ...] = (*TROUBLES, *UNSEEN, *DISTRUST)
+#: seconds within which a run must have ended, whatever was done to it and however busy the machine is
+_PATIENCE = 240.0
 #: factor on all durations of the lab's controllers and kubelets
 _SPEED = 0.2
 
@@ -137,7 +139,7 @@ def one(
     if not broken:
         try:
             trouble.after(stage, dice, runs[0])
-            state = str(stage.ended(runs[0])["state"])
+            state = str(stage.ended(runs[0], _PATIENCE)["state"])
         except AssertionError as error:
             broken.append(str(error))
     seconds = time.monotonic() - began
@@ -216,6 +218,7 @@ def table(done: Sequence[Outcome], seed: int) -> str:
     lines.append(
         f"{len(done)} runs, seed {seed}: {broken} with a broken promise; the server accepted {effects} writes."
     )
+    lines += [f"run {o.number}: {each}" for o in done for each in o.broken]
     return "\n".join(lines)
 
 
