@@ -84,7 +84,7 @@ def _pod(stage: Stage, action: str) -> Params:
                 return str(pod["metadata"]["name"])
         return ""
 
-    return {"action": action, "params": {"namespace": NAMESPACE, "name": wait_for("a ready pod", ready, 60)}}
+    return {"action": action, "params": {"namespace": NAMESPACE, "name": wait_for("a ready pod", ready, _PATIENCE)}}
 
 
 def _delete_pod(stage: Stage, _number: int) -> Params:
