@@ -104,10 +104,11 @@ class ControlPlane:
         self._wait_until_ready(address)
         common = ("--kubeconfig", str(self.kubeconfig), "--bind-address=127.0.0.1")
         for name in ("kube-controller-manager", "kube-scheduler"):
-            own = [f"--secure-port={free_port()}", f"--cert-dir={self._directory / name}"]
+            own = [f"--secure-port={free_port()}", f"--cert-dir={self._directory / name}", *self._no_second_port(name)]
             if name == "kube-controller-manager":
                 own.append(f"--service-account-private-key-file={key}")
             self._spawn(name, *common, *own)
+        self._wait_for_leaders(address)
 
     def stop(self) -> None:
         """End what was started, the API server before its store."""
@@ -123,6 +124,24 @@ class ControlPlane:
         with (self._directory / f"{name}.log").open("ab") as log:
             command = [str(self._binaries / name), *flags]
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self._directory))
+
+    def _no_second_port(self, name: str) -> list[str]:
+        """Until 1.23 these two also listened on a fixed port without TLS, which another control plane may hold."""
+        helped = subprocess.run([str(self._binaries / name), "--help"], capture_output=True, text=True, check=False)
+        return ["--port=0"] if "--port int" in helped.stdout else []
+
+    def _wait_for_leaders(self, address: str) -> None:
+        """Controllers and scheduler work when they hold their leases: who comes earlier would take them for absent."""
+        leases = f"{address}/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+        ends = time.monotonic() + 60
+        for name in ("kube-controller-manager", "kube-scheduler"):
+            headers = {"Authorization": f"Bearer {_TOKEN}"}
+            while httpx.get(f"{leases}/{name}", headers=headers, verify=False, timeout=10).status_code != 200:
+                dead = next((p.args for p in self._processes if p.poll() is not None), None)
+                if dead or time.monotonic() > ends:
+                    self.stop()
+                    raise AssertionError(f"{name} does not work; see its log in {self._directory}")
+                time.sleep(0.3)
 
     def _wait_until_ready(self, address: str) -> None:
         ends = time.monotonic() + 60
