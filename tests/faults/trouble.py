@@ -88,11 +88,14 @@ def _redis(stage: Stage, dice: random.Random, _run: str) -> None:
 
 def _dies_while_sending(stage: Stage, dice: random.Random, run: str) -> None:
     """The worker dies with its write on its way; the write arrives when the next worker may have sent its own."""
-    query = "SELECT 1 FROM deployments_step WHERE run_id = ? AND state = 'intent'"
+    query = """SELECT r.lease_owner AS owner FROM deployments_run r JOIN deployments_step s ON s.run_id = r.id
+        WHERE r.id = ? AND s.state = 'intent' AND r.lease_owner != ''"""
+    # a worker that was slow, or forestalled, gives the run back for a moment: it dies in a try that it stays in
     wait_for("a write is on its way", lambda: stage.rows(query, run), 60)
     sent = time.monotonic()
     time.sleep(dice.uniform(0.2, 0.6))
-    os.kill(int(stage.row(run)["lease_owner"].rpartition("/")[2]), signal.SIGKILL)
+    owner = wait_for("a worker holds the run", lambda: stage.rows(query, run), 60)[0]["owner"]
+    os.kill(int(owner.rpartition("/")[2]), signal.SIGKILL)
     stage.ended(run)
     time.sleep(max(0.0, sent + _LATE + 1 - time.monotonic()))
 
