@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from deployments.engine import begin, steps, verify
 from deployments.engine import document as documents
@@ -52,7 +52,10 @@ def advance(run_id: str, *, opener: Callable[[], Cluster] = open_cluster, owner:
             if claimed.crashed and _count_crash(journal, "The worker before this one died", pause=0) == END:
                 return Slice(claimed=True)
             pause = _work(journal, opener)
-        except (LostLease, DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
+            _log.warning("a slice lost its database", extra={"run": run_id}, exc_info=True)
+            return _without_database(journal)
+        except (LostLease, DatabaseError):
             # another worker has it, or nothing can be written: the lease runs out and the sweep finds it
             _log.warning("a slice ended without its lease", extra={"run": run_id}, exc_info=True)
             return Slice(claimed=True)
@@ -117,6 +120,16 @@ def _cancel(journal: Journal, run: Run) -> Pause:
         run.steps.filter(state=StepState.PENDING.value).update(state=StepState.SKIPPED.value)
         entry.move(RunState.CANCELLED, said)
     return END
+
+
+def _without_database(journal: Journal) -> Slice:
+    """Give the run back by a new connection: a cut one is no crash of a worker, and three must not end the run. While
+    there is no database the lease runs out instead, and that is told as a worker that died."""
+    try:
+        connection.close_if_unusable_or_obsolete()
+        return Slice(claimed=True, wake_at=journal.release(1.0))
+    except (DatabaseError, InterfaceError):
+        return Slice(claimed=True)
 
 
 def _after_crash(journal: Journal, error: Exception) -> Slice:

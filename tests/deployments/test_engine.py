@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from common.clock import now
 from common.models import AuditEvent, broken_links
 from deployments.catalogue import registry
 from deployments.catalogue.action import MARK
-from deployments.engine import lease, planning, requests, settling
+from deployments.engine import lease, planning, requests, settling, steps
 from deployments.engine.advance import advance
 from deployments.engine.cluster import Write
 from deployments.engine.journal import Journal
@@ -305,6 +305,26 @@ def test_three_crashes_in_one_step_end_the_run_and_free_its_targets(
     assert run.state == RunState.ERRORED
     assert run.crashes == 3
     assert Lock.objects.count() == 0
+
+
+def test_a_database_that_goes_away_again_and_again_is_no_crash_of_the_run(
+    run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = steps.look
+    cut: list[int] = []
+
+    def sometimes(turn: Any) -> float:
+        if len(cut) < 4:
+            cut.append(turn.index)
+            raise OperationalError("terminating connection due to administrator command")
+        return look(turn)
+
+    monkeypatch.setattr("deployments.engine.steps.look", sometimes)
+    run = carry_on(run, cluster)
+    assert cut == [0, 0, 0, 0]
+    assert run.state == RunState.SUCCEEDED, run.sentence
+    assert not any("died" in line.text for line in run.lines.all())
+    assert effects_of(cluster) == ["1", "3", "5"]
 
 
 def test_crashes_in_different_steps_do_not_add_up(run: Run, cluster: FakeCluster) -> None:
