@@ -296,6 +296,7 @@ def _remove_steps(todo: list[_State]) -> Iterable[StepSpec]:
             namespace="",
             name=uid,
             effect=_removal(uid, state.version),
+            until=_removal(uid, state.version).made,
             irreversible=True,
         )
 
