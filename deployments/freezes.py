@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from common import cron
+from monitoring import cron
 
 Tier = Annotated[int, Meta(ge=0, le=3)]
 Tiers = Annotated[tuple[Tier, ...], Meta(min_length=1)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from common import plain_yaml
+from monitoring import plain_yaml
 from monitoring.checks.quantities import parse_duration
 from monitoring.snapshot import Fetch
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from common import cron
 from integrations.kubernetes.custom import Application, SyncWindow
+from monitoring import cron
 
 _LONGEST = timedelta(days=8)
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import cron
 from deployments import freezes
 from deployments.freezes import Freeze
 from deployments.policy import Limit, Policy, Seats, missing, seats
+from monitoring import cron
 
 NIGHTS: dict[str, Any] = {
     "name": "nights",

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from common import plain_yaml
 from common.redaction import is_sensitive_key
 from deployments.catalogue.argo import credentials, yaml_text
 from deployments.catalogue.argo.helm import LIMIT
 from deployments.catalogue.argo.values import Edit, edited
+from monitoring import plain_yaml
 
 _END = re.compile(r"(?:---|\.\.\.)(?:\s|$)")
 _OTHER_ENDS = re.compile("[\r\x85\u2028\u2029]")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from common import plain_yaml
 from integrations.kubernetes.custom import Application, AppSource
+from monitoring import plain_yaml
 
 #: longer values are not looked into
 LIMIT = 512 * 1024
 
 
 def read_yaml(text: str) -> Any | None:
-    """The document, or None when it is too long, not YAML, or of a kind that is not read (``common.plain_yaml``)."""
+    """The document, or None when it is too long, not YAML, or of a kind that is not read: ``monitoring.plain_yaml``."""
     return plain_yaml.load(text, LIMIT)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from common import plain_yaml
 from deployments.catalogue.argo.helm import LIMIT
+from monitoring import plain_yaml
 
 #: a string that every YAML reader takes for the same string without quotes
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9 ._/-]*[A-Za-z0-9_/]|[A-Za-z]")

@@ -72,15 +72,6 @@ def draft(snapshot: Snapshot, params: RebindParams) -> PlanDraft:
     if claim is None:
         said = f"There is no PersistentVolumeClaim {params.claim} in namespace {params.namespace}."
         raise CannotPlan(f"{said} Create it first, with volumeName: {params.volume}.")
-    reference = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "namespace": params.namespace,
-        "name": params.claim,
-        "uid": None,
-        "resourceVersion": None,
-        "fieldPath": None,
-    }
     where = {"volume": params.volume, "namespace": params.namespace, "claim": params.claim}
     return PlanDraft(
         params=msgspec.to_builtins(params),
@@ -98,13 +89,7 @@ def draft(snapshot: Snapshot, params: RebindParams) -> PlanDraft:
                 resource=VOLUMES,
                 namespace="",
                 name=params.volume,
-                effect=Patch(
-                    "merge",
-                    {
-                        "metadata": {"annotations": {MARK: "${run.mark}"}},
-                        "spec": {"persistentVolumeReclaimPolicy": "Retain", "claimRef": reference},
-                    },
-                ),
+                effect=_reservation(params),
                 until=Condition("volume_bound", where),
                 timeout_seconds=params.bind_seconds,
                 irreversible=True,
@@ -117,6 +102,22 @@ def draft(snapshot: Snapshot, params: RebindParams) -> PlanDraft:
         locks=ownership.locks(snapshot, fields.meta_of(volume)),
         confirm=params.volume,
     )
+
+
+def _reservation(params: RebindParams) -> Patch:
+    """Keep what is on the volume, and let only this claim have it. The old claim's identity goes; the controller writes
+    the new one's."""
+    reference = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "namespace": params.namespace,
+        "name": params.claim,
+        "uid": None,
+        "resourceVersion": None,
+        "fieldPath": None,
+    }
+    spec = {"persistentVolumeReclaimPolicy": "Retain", "claimRef": reference}
+    return Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "spec": spec})
 
 
 # -- preconditions

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import plain_yaml
 from common.canonical import digest
 from deployments import diffing
+from monitoring import plain_yaml
 
 LIMIT = 512 * 1024
 HOSTILE = {
