@@ -43,16 +43,18 @@ def flag(name: str) -> bool:
     raise ImproperlyConfigured(f"{name} is {given!r}: set it to 1 or 0.")
 
 
-def _kubeconfig_env(path: str) -> None:
-    """``P.env`` beside a kubeconfig P (the lab writes one) fills in what the environment does not say."""
+def _kubeconfig_env(path: str) -> bool:
+    """``P.env`` beside a kubeconfig P (the lab writes one) fills in what the environment does not say; True: it did."""
     beside = Path(f"{path}.env")
-    if beside.is_file():
-        environ.Env.read_env(str(beside), overwrite=False)
+    if not beside.is_file():
+        return False
+    environ.Env.read_env(str(beside), overwrite=False)
+    return True
 
 
 PORTAL_KUBECONFIG = os.environ.get("PORTAL_KUBECONFIG", "")
-if PORTAL_KUBECONFIG:
-    _kubeconfig_env(PORTAL_KUBECONFIG)
+#: the web process may begin before the lab has written it: portal.serving.beside
+PORTAL_BESIDE_READ = bool(PORTAL_KUBECONFIG) and _kubeconfig_env(PORTAL_KUBECONFIG)
 #: opened by deployments.engine alone; empty: the reading identity is used for both and the UI says so
 PORTAL_WRITE_KUBECONFIG = os.environ.get("PORTAL_WRITE_KUBECONFIG", "")
 PORTAL_KUBE_CONTEXT = os.environ.get("PORTAL_KUBE_CONTEXT", "")
@@ -131,6 +133,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.middleware.late_settings",
     "portal.middleware.stream_position",
 ]
 
