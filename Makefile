@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 T      ?= tests
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lock lab storm clean
@@ -27,8 +28,8 @@ staticfiles/staticfiles.json: $(VENV)/.installed $(shell find static -type f 2>/
 run: $(VENV)/.installed staticfiles/staticfiles.json ## start the portal on embedded defaults (PORTAL_PORT, PORTAL_KUBECONFIG, DATABASE_URL, REDIS_URL …)
 	@exec $(BIN)/python manage.py serve
 
-test: check ## everything CI proves: check, then all tests (T=path for some)
-	@$(BIN)/python -m pytest $(T)
+test: check ## everything CI proves: check, then all tests (T=path for some; JOBS=n files side by side)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(T)
 
 check: $(VENV)/.dev ## format, lint, types, layers, migrations
 	@$(BIN)/ruff format --check --quiet .

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -125,11 +126,11 @@ def one(
     stage: Stage, number: int, trouble: Trouble, make: Callable[[Stage, int], Params], dice: random.Random
 ) -> Outcome:
     """One run under one trouble."""
-    wish = make(stage, number)
     try:
+        wish = make(stage, number)
         form = stage.person.plan(wish["action"], wish["params"])
     except AssertionError as error:
-        return Outcome(number, wish["action"], trouble.name, "", "no plan", 0.0, [f"no plan: {error}"])
+        return Outcome(number, make.__name__.strip("_"), trouble.name, "", "no plan", 0.0, [f"no plan: {error}"])
     stage.since, stage.steps = stage.last_seq(), _steps(stage, form.plan)
     detail = trouble.before(stage, dice)
     began = time.monotonic()
@@ -251,6 +252,8 @@ def main() -> int:
         )
         sys.stdout.flush()
 
+    # a storm that is ended from outside takes its processes with it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="storm-") as directory:
         cluster = cluster_for(Path(directory), options.against, options.audit)
         stage = Stage(Path(directory), cluster=cluster, planted=options.planted)

@@ -30,10 +30,10 @@ def board_titles(desk: Desk) -> list[str]:
 
 def test_prometheus_answers_without_grafana_and_nothing_is_written(desk: Desks, broken_lab: RunningLab) -> None:
     at = desk(broken_lab)
-    before = broken_lab.writes()
     run = succeeded(at.run("use-prometheus-ui"))
     assert "port-forward" in told(run)
-    assert broken_lab.writes() == before
+    # the lab's own controllers may be at work meanwhile
+    assert [w for w in broken_lab.writes() if w["user"] == "admin" and not w["dry_run"]] == []
 
 
 def test_boards_go_in_by_the_api_are_found_by_tag_and_come_out_again(desk: Desks, healthy_lab: RunningLab) -> None:
