@@ -63,7 +63,7 @@ def request_plan(
         known = registry.get(action)
         registry.parse(action, params)
     except (LookupError, ValueError) as error:
-        raise Unfit(str(error)) from None
+        raise Unfit(str(error)) from error
     if known.internal and not internal:
         raise Unfit(f"{known.title} cannot be asked for with parameters; use the page of the run.")
     key = _key(user, "plan", idempotency_key)

@@ -12,6 +12,7 @@ import msgspec
 from common import structs
 from deployments.catalogue import families
 from deployments.catalogue.action import Action, Params
+from deployments.catalogue.wrong import WrongParameter
 
 _ACTIONS: dict[str, Action] = {action.slug: action for action in families.ACTIONS}
 structs.prepare(*(action.params for action in _ACTIONS.values()))
@@ -60,7 +61,7 @@ def all_actions() -> tuple[Action, ...]:
 def parse(slug: str, raw: Mapping[str, Any]) -> Params:
     """Typed parameters from a form or from ``--param k=v`` (numbers may come as text).
 
-    :raises LookupError: no such action. :raises ValueError: one sentence naming the parameter.
+    :raises LookupError: no such action. :raises WrongParameter: a ValueError; one sentence naming the parameter.
     """
     action = get(slug)
     lists = {field.name for field in fields(action) if field.kind == "list"}
@@ -73,7 +74,7 @@ def parse(slug: str, raw: Mapping[str, Any]) -> Params:
         return msgspec.convert(given, action.params, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(field.name for field in fields(action))
-        raise ValueError(f"{action.title}: {error}. Parameters are: {known}.") from None
+        raise WrongParameter(action.title, str(error), known) from None
 
 
 def fields(action: Action) -> tuple[Field, ...]:

@@ -143,7 +143,8 @@ def _done(turn: Turn, seen: Seen) -> Pause:
             verification = turn.document.verification
             entry.run.verify_until = entry.at + timedelta(seconds=verification.timeout_seconds)
             count = len(verification.checks)
-            said = f"Reading {count} checks; all must hold for {verification.hold_seconds} s."
+            read = "1 check; it must" if count == 1 else f"{count} checks; all must"
+            said = f"Reading {read} hold for {verification.hold_seconds} s."
             entry.move(RunState.VERIFYING, said if count else "The steps' own waits are the evidence.")
             entry.log(entry.run.sentence, step=entry.run.current_step, level="step")
     point("step_done", turn.index)

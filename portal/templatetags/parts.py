@@ -68,6 +68,7 @@ OUTLINE = (
     "bars-3",
     "document-arrow-up",
     "arrow-down-tray",
+    "arrow-top-right-on-square",
     "scale",
 )
 

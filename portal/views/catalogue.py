@@ -71,10 +71,10 @@ def action(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def action_context(
-    found: Action, who: Role | None, given: dict[str, str], refusal: str = "", context: str = ""
+    found: Action, who: Role | None, given: dict[str, str], refusal: str = "", context: str = "", wrong: str = ""
 ) -> dict[str, Any]:
-    """The page of an action; ``given`` fills its form in, ``refusal`` says why the last try was none, ``context`` names
-    the item that somebody came from."""
+    """The page of an action; ``given`` fills its form in, ``refusal`` says why the last try was none, ``wrong`` which
+    parameter it is about, ``context`` names the item that somebody came from."""
     item = item_of_context(context)
     fields = [(field, given.get(field.name, field.shown)) for field in registry.fields(found)]
     return {
@@ -86,13 +86,16 @@ def action_context(
         ],
         "needed": [each for each in fields if each[0].required],
         "optional": [each for each in fields if not each[0].required],
-        "open_optional": any(field.name in given for field in registry.fields(found) if not field.required),
+        "open_optional": any(
+            field.name == wrong or value != field.shown for field, value in fields if not field.required
+        ),
         "command": _command(found, given),
         "allowed": may(who, _PLAN),
         "needs": lowest(_PLAN),
         "runs": Run.objects.filter(action=found.slug).select_related("requested_by")[:_RECENT],
         "key": new_key(),
         "refusal": refusal,
+        "wrong": wrong,
     }
 
 

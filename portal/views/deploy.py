@@ -15,6 +15,7 @@ from django.urls import reverse
 from common.clock import now
 from deployments import gates, services, unfollowed
 from deployments.catalogue import registry, undoing
+from deployments.catalogue.wrong import WrongParameter
 from deployments.engine.document import load
 from deployments.errors import Refusal, TargetBusy, Unconfirmed
 from deployments.models import Lock, LogLine, Plan, PlanRequest, Run
@@ -69,7 +70,12 @@ def plan_action(request: HttpRequest, slug: str) -> HttpResponse:
         params = {name: value for name, value in given.items() if value}
         wish = services.request_plan(member(request), slug, params, context, key_of(request))
     except (Refusal, ValueError) as refusal:
-        shown_again = action_context(found, role(request), given, str(refusal), context)
+        wrong = refusal.__cause__
+        said = (
+            f"{wrong.sentence[:1].upper()}{wrong.sentence[1:]}." if isinstance(wrong, WrongParameter) else str(refusal)
+        )
+        field = wrong.field if isinstance(wrong, WrongParameter) else ""
+        shown_again = action_context(found, role(request), given, said, context, field)
         return render(request, "pages/action.html", shown_again, status=422)
     return see_other(reverse("plan-request", args=(wish.pk,)))
 

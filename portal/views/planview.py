@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from deployments.catalogue import registry as actions
 from deployments.catalogue.action import Blast, Call, CheckSpec, FileEdit, FollowUp, Precondition
 from deployments.engine.document import PlannedStep, load
 from deployments.models import Plan
@@ -76,6 +77,10 @@ class PlanView:
     blast_sentence: str
     preconditions: tuple[Precondition, ...]
     checks: tuple[dict[str, str], ...]
+    #: what proves a run without checks
+    proof: str
+    #: where the differences come from
+    changes_from: str
     hold_seconds: int
     undo: str
     rights: tuple[Right, ...]
@@ -121,6 +126,8 @@ def plan_view(plan: Plan) -> PlanView:
         blast_sentence=document.blast.sentence,
         preconditions=tuple(msgspec.convert(plan.preconditions, list[Precondition])),
         checks=tuple({"title": spec.title, "expected": expected(spec)} for spec in document.verification.checks),
+        proof=_proof(plan.action),
+        changes_from=_changes_from(document.steps),
         hold_seconds=document.verification.hold_seconds,
         undo=document.undo,
         rights=rights,
@@ -129,6 +136,21 @@ def plan_view(plan: Plan) -> PlanView:
         one_identity=document.one_identity,
         targets=tuple(target_name(key) for key in document.locks),
     )
+
+
+def _proof(slug: str) -> str:
+    """An action that has gone from the catalogue still has plans."""
+    try:
+        said = actions.get(slug).verified_by
+    except LookupError:
+        said = ""
+    return said or "The steps wait until what they asked for is seen in the cluster."
+
+
+def _changes_from(steps: Iterable[PlannedStep]) -> str:
+    """GitHub, Alertmanager and Grafana answer no dry run; each such difference says so itself."""
+    dry = any(step.spec.effect is not None and not isinstance(step.spec.effect, Call) for step in steps)
+    return "from a server-side dry run" if dry else "as it will be asked for"
 
 
 def target_name(key: str) -> str:
@@ -152,13 +174,13 @@ def _count(number: int, noun: str) -> str:
 def _blast(blast: Blast) -> tuple[tuple[int, str], ...]:
     always = [("created", blast.created), ("changed", blast.changed), ("deleted", blast.deleted)]
     sometimes = [
-        ("pods end and come back", blast.restarted),
-        ("disruption budgets", blast.budgets),
-        ("claims touched", blast.claims),
-        ("Services without endpoints meanwhile", blast.endpoints),
-        ("alerts will fire", blast.alerts),
+        ("pod ends and comes back", "pods end and come back", blast.restarted),
+        ("disruption budget", "disruption budgets", blast.budgets),
+        ("claim touched", "claims touched", blast.claims),
+        ("Service without endpoints meanwhile", "Services without endpoints meanwhile", blast.endpoints),
+        ("alert will fire", "alerts will fire", blast.alerts),
     ]
-    rows = [*always, *((word, names) for word, names in sometimes if names)]
+    rows = [*always, *((one if len(names) == 1 else many, names) for one, many, names in sometimes if names)]
     return tuple((len(names), f"{word}: {_some(names)}" if names else word) for word, names in rows)
 
 

@@ -75,7 +75,7 @@ def _limits(found: Policy) -> Iterator[tuple[str, str]]:
 
 def _about(limit: Limit) -> str:
     titles = {action.slug: action.title for action in registry.all_actions()}
-    names = ", ".join(titles.get(slug, slug) for slug in limit.actions) or "every action"
+    names = ", ".join(titles.get(slug, slug) for slug in limit.actions) or "Every action"
     return names + (f", tier {' and '.join(map(str, limit.tiers))}" if limit.tiers else "")
 
 

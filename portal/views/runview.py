@@ -197,11 +197,11 @@ def _evidence(run: Run, document: Document) -> Iterable[EvidenceLine]:
 def _evidence_sentence(run: Run, since: datetime | None, hold: int, count: int) -> str:
     if run.state == RunState.VERIFYING and since is not None:
         at = times.second(datetime.fromtimestamp(since.timestamp() + hold, tz=since.tzinfo))
-        return f"it ends verified at {at} if all {count} hold until then"
+        return f"it ends verified at {at} if {'it holds' if count == 1 else f'all {count} hold'} until then"
     if run.state == RunState.VERIFYING:
-        return f"all {count} must hold for {hold} s"
+        return f"{'it' if count == 1 else f'all {count}'} must hold for {hold} s"
     if run.state == RunState.SUCCEEDED:
-        return f"all held for {hold} s"
+        return f"{'it' if count == 1 else 'all'} held for {hold} s"
     return "read before the first step and after the last" if RunState(run.state) in ACTIVE else ""
 
 

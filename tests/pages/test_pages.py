@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.html import escape
 
 from common.clock import now
+from common.models import audit
+from deployments.catalogue import registry
 from deployments.models import PlanRequest
 from deployments.states import RequestState, RunState
 from portal.accounts.roles import Role
@@ -331,6 +334,31 @@ def test_what_was_typed_comes_back_with_the_reason(client_for: ClientFor) -> Non
     page = answer.content.decode()
     assert "No plan was asked for." in page
     assert 'name="p-namespace" value="ns"' in page
+
+
+def test_the_field_that_is_wrong_is_marked_and_what_may_stay_stays_folded(client_for: ClientFor) -> None:
+    sent = {"p-namespace": "Not A Name", "p-name": "web-0", "p-wait_seconds": "300"}
+    page = client_for(Role.OPERATOR).post("/actions/evict-pod/plan/", sent).content.decode()
+    assert "Namespace is no name in Kubernetes" in page and "regex" not in page
+    wrong = re.findall(r'<input id="p-(\w+)"[^>]*aria-invalid="true" aria-describedby="refusal h-\w+"', page)
+    assert wrong == ["namespace"]
+    assert "<details open" not in page
+
+
+def test_the_audit_trail_reads_as_words_and_its_hashes_are_short(client_for: ClientFor) -> None:
+    audit(actor="ada", verb="policy.load", object="cluster:x", policy="f191e79a1baf" + "0" * 52, tiers=[2, 3])
+    page = client_for(Role.ADMIN).get("/audit/").content.decode()
+    assert "policy: f191e79a1baf…, tiers: [2, 3]" in page
+
+
+def test_a_plan_without_checks_says_what_proves_it(client_for: ClientFor) -> None:
+    plan = make_plan()
+    plan.document["verification"]["checks"] = []
+    plan.save()
+    page = client_for(Role.OPERATOR).get(f"/plans/{plan.pk}/").content.decode()
+    assert "0 checks" not in page
+    assert "by the steps themselves" in page
+    assert escape(registry.get(plan.action).verified_by) in page
 
 
 def test_an_action_of_the_portal_itself_has_no_page(client_for: ClientFor) -> None:

@@ -59,6 +59,11 @@ def test_scripts_evaluate_no_text_and_set_no_html() -> None:
         )
 
 
+def test_every_icon_of_a_template_is_in_the_sprite() -> None:
+    named = {name for path in TEMPLATES for name in re.findall(r'{% icon "([\w-]+)"', path.read_text())}
+    assert named - {*parts.MICRO, *parts.OUTLINE} == set()
+
+
 def test_every_template_is_used() -> None:
     sources = "".join(path.read_text() for path in [*TEMPLATES, *(BASE / "portal").rglob("*.py")])
     for path in TEMPLATES:
