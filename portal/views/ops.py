@@ -99,6 +99,7 @@ def _detail(detail: dict[str, Any]) -> str:
     said = (
         (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for key, value in detail.items()
+        if value not in ("", None, [], {})
     )
     return _HASH.sub(r"\1…", ", ".join(f"{key}: {value}" for key, value in said))
 
