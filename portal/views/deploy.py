@@ -173,6 +173,7 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         asks = approvalview.asks(found)
     except Refusal as unreadable:
         asks, refusal = "", str(unreadable)
+    holds = holding.read().shown(now())
     return {
         "plan": view,
         "item": item_of_context(context),
@@ -184,7 +185,8 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         "proposal": proposing.offer(document),
         "may_propose": may(who, "deployments.make_plan"),
         "phrase": gates.phrase(found),
-        **holding.read().shown(now()),
+        **holds,
+        "frozen_here": any(view.tier in each["numbers"] for each in holds.get("frozen", ())),
         "off_why": "" if waiting else _off(view, who, lock.run if lock else None),
         "run_text": "Ask for approval" if asks else "Run this plan",
         "idempotency_key": new_key(),

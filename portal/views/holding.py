@@ -102,6 +102,7 @@ def _frozen(frozen: Frozen) -> dict[str, Any]:
         "name": freeze.name,
         "reason": freeze.reason,
         "tiers": _tiers(freeze.tiers),
+        "numbers": freeze.tiers,
         "since": gates.moment(frozen.since, freeze.time_zone),
         "until": gates.moment(frozen.until, freeze.time_zone),
     }

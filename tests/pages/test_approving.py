@@ -348,6 +348,16 @@ def test_a_freeze_is_said_on_the_overview_the_plan_and_the_policy(client_for: Cl
     assert all(abs(due.replace(tzinfo=None) - ends) < timedelta(seconds=1) for due in found.values())
 
 
+def test_the_glass_is_offered_where_a_freeze_holds_the_plan_and_not_beside_it(client_for: ClientFor) -> None:
+    moment = now().replace(tzinfo=None)
+    begins, ends = ((moment + timedelta(hours=h)).isoformat() for h in (-1, 5))
+    policy(freezes=[{"name": "exam", "reason": "Exam week", "tiers": [2, 3], "from": begins, "to": ends}])
+    for tier, offered in ((1, False), (2, True)):
+        made = make_plan(tier=tier, digest=f"{tier}" * 64)
+        page = text(client_for(Role.ADMIN), f"/plans/{made.pk}/")
+        assert "Frozen: exam." in page and ("Break the glass" in page) is offered
+
+
 def test_a_policy_nobody_can_read_is_said(client_for: ClientFor, plan: Plan) -> None:
     ClusterPolicy.objects.update(document={"approvals": "later"}, hash="x")
     for address in ("/", "/policy/", f"/plans/{plan.pk}/"):
