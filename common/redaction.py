@@ -56,6 +56,12 @@ def visible(text: str, limit: int = _LIMIT, already_cut: int = 0) -> str:
     return f"{shown}… {cut} more characters cut" if cut > 0 else shown
 
 
+def hidden(text: str) -> str:
+    """The first character of the text that does not show or turns what is around it; empty when there is none."""
+    found = _CONTROL.search(text)
+    return found.group() if found is not None else ""
+
+
 def _picture(match: re.Match[str]) -> str:
     code = ord(match.group())
     return (

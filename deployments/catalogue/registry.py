@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from common import structs
-from deployments.catalogue import families
+from common.redaction import visible
+from deployments.catalogue import families, texts
 from deployments.catalogue.action import Action, Params
 from deployments.catalogue.wrong import WrongParameter
 
@@ -29,6 +30,10 @@ class Field:
     default: Any
     required: bool
     choices: tuple[str, ...] = ()
+    #: the action looks at placeholders of plans in it by itself
+    placeholders: bool = False
+    #: it must match one; ``$`` of a pattern lets a line end at the end pass
+    pattern: bool = False
 
     @property
     def shown(self) -> str:
@@ -64,17 +69,37 @@ def parse(slug: str, raw: Mapping[str, Any]) -> Params:
     :raises LookupError: no such action. :raises WrongParameter: a ValueError; one sentence naming the parameter.
     """
     action = get(slug)
-    lists = {field.name for field in fields(action) if field.kind == "list"}
-    given = {
-        key: _split(value) if key in lists and isinstance(value, str) else value
-        for key, value in raw.items()
-        if value not in ("", None)
-    }
+    known = {field.name: field for field in fields(action)}
     try:
+        read = ((key, _given(key, known.get(key), value)) for key, value in raw.items() if value not in ("", None))
+        given = {key: value for key, value in read if value is not None}
+        if not action.internal:
+            _refuse(known, given)
         return msgspec.convert(given, action.params, strict=False)
-    except msgspec.ValidationError as error:
-        known = ", ".join(field.name for field in fields(action))
-        raise WrongParameter(action.title, str(error), known) from None
+    except ValueError as error:
+        said = visible(str(error), _SENTENCE).removesuffix(".")
+        raise WrongParameter(action.title, said, ", ".join(known)) from None
+
+
+def _given(key: str, field: Field | None, value: Any) -> Any:
+    """The value as it is read; None is not given. :raises ValueError: no such parameter."""
+    if field is None:
+        raise ValueError(f"there is no parameter {visible(key, 60)}")
+    value = texts.plain(value)
+    if field.kind == "list" and isinstance(value, str):
+        return _split(value) or None  # blanks are an empty field, not an empty list
+    return value
+
+
+def _refuse(known: Mapping[str, Field], given: Mapping[str, Any]) -> None:
+    """Of what the portal makes itself (an undo) the text is the cluster's, and is put back as it was."""
+    for key, value in given.items():
+        field = known[key]
+        why = texts.refused(value, lines=not field.pattern, placeholders=field.placeholders)
+        if not why and field.choices and isinstance(value, str) and len(value) > _SENTENCE:
+            why = "is none of the choices"
+        if why:
+            raise ValueError(f"{key} {why}")
 
 
 def fields(action: Action) -> tuple[Field, ...]:
@@ -88,6 +113,8 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
+#: of what is said about a value: it may repeat the value
+_SENTENCE = 600
 #: a text that may be longer than this is typed on several lines
 _LONG = 1000
 
@@ -100,7 +127,9 @@ def _field(field: msgspec.structs.FieldInfo, hint: Any) -> Field:
     required = field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
     default: Any = "" if field.default is msgspec.NODEFAULT else field.default
     long = meta is not None and (meta.max_length or 0) > _LONG
-    return Field(field.name, about, _kind(base, choices, long=long), default, required, choices)
+    placeholders = bool(meta is not None and (meta.extra or {}).get("placeholders"))
+    pattern = bool(meta is not None and meta.pattern)
+    return Field(field.name, about, _kind(base, choices, long=long), default, required, choices, placeholders, pattern)
 
 
 def _kind(base: Any, choices: tuple[str, ...], *, long: bool) -> str:

@@ -104,6 +104,7 @@ def _webhook(params: ChannelParams) -> None:
         raise ValueError("a webhook needs url, or secret_name and secret_key when its address is a credential")
     if params.url:
         _address(params.url)
+    _only(params, "webhook", ("channel", "recipient", "sender", "smarthost", "username"))
 
 
 def _address(url: str) -> None:

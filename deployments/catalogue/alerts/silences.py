@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -60,7 +61,8 @@ class SilenceParams(Params, frozen=True):
     ]
 
     def __post_init__(self) -> None:
-        matchers.parse(self.matchers)
+        with texts.named("matchers"):
+            matchers.parse(self.matchers)
         if not re.fullmatch(r"(\d{1,5}(s|m|h|d))+", self.duration):
             raise ValueError(f"duration {self.duration!r} is not written like 30m or 2h")
         if not _LEAST <= self.seconds <= _LONGEST:

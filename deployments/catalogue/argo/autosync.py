@@ -205,7 +205,7 @@ def _wanted(noted: str, name: str) -> dict[str, Any]:
         raise CannotPlan(f"Nobody noted what auto-sync of {name} was; give it by --param automated, as JSON.")
     try:
         wanted = json.loads(noted)
-    except ValueError:
+    except (ValueError, RecursionError):
         wanted = None
     if not isinstance(wanted, dict) or not set(wanted) <= {"prune", "selfHeal", "allowEmpty", "enabled"}:
         raise CannotPlan('automated is not JSON such as {"prune": true, "selfHeal": true}.')

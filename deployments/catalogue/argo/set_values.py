@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -54,7 +55,8 @@ class ValuesParams(targets.VerifiedParams, frozen=True, kw_only=True):
     ] = ""
 
     def __post_init__(self) -> None:
-        edits = values.parse(self.values)
+        with texts.named("values"):
+            edits = values.parse(self.values)
         secret = values.credential(edits)
         if secret:
             raise ValueError(f"{secret} would put a credential into a plan; refer to a Secret instead")

@@ -29,6 +29,7 @@ from deployments.catalogue.argo import calls, reading, targets
 from deployments.catalogue.argo.waits import application, gone
 from deployments.catalogue.seen import Line, Outlook, Seen
 from integrations.kubernetes.custom import Application, AppResource
+from monitoring.checks.text import clean
 from monitoring.snapshot import Snapshot
 
 #: what pruning would take everything else with
@@ -232,11 +233,11 @@ def _chosen(app: Application, text: str) -> list[AppResource]:
     for part in parts:
         match = _ONE.fullmatch(part)
         if match is None:
-            raise CannotPlan(f"“{part}” is not Kind/name, Kind.group/name or Kind/namespace/name.")
+            raise CannotPlan(f"“{clean(part, 80)}” is not Kind/name, Kind.group/name or Kind/namespace/name.")
         hits = [r for r in mine if _is(r, match)]
         if len(hits) != 1:
-            several = f"{len(hits)} objects of {app.metadata.name} are {part}; say group or namespace"
-            raise CannotPlan(f"{several if hits else f'{app.metadata.name} renders no {part}'}.")
+            several = f"{len(hits)} objects of {app.metadata.name} are {clean(part, 80)}; say group or namespace"
+            raise CannotPlan(f"{several if hits else f'{app.metadata.name} renders no {clean(part, 80)}'}.")
         found[_key_of(hits[0])] = hits[0]
     return targets.ordered(found.values())
 

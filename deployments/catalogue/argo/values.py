@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import yaml
 
 from common.redaction import is_sensitive_key, redact
+from deployments.catalogue import texts
 from deployments.catalogue.argo import yaml_text
 from deployments.catalogue.argo.helm import read_yaml
 
@@ -149,9 +151,14 @@ def _value(raw: str, name: str) -> Any:
         return raw == "true"
     if raw[:1] in ("[", "{", '"') or _NUMBER.fullmatch(raw):
         try:
-            return json.loads(raw)
-        except ValueError:
+            value = msgspec.json.decode(raw)
+        except (ValueError, RecursionError):
             raise ValueError(f"“{_short(name)}”: the value is not JSON") from None
+        # JSON writes any character as an escape, so what was refused in the parameter may be here again
+        why = texts.refused(value, lines=True, placeholders=False)
+        if why:
+            raise ValueError(f"“{_short(name)}” {why}")
+        return value
     return raw
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import Action, Blast, CannotPlan, Params, PlanDraft, Rule
 from deployments.catalogue.argo import calls, helm, reading
 from deployments.catalogue.argo.values import Edit
@@ -76,7 +77,8 @@ class RepairParams(Params, frozen=True):
     rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the rollout may take")] = 480
 
     def __post_init__(self) -> None:
-        repair_values.parse(self.fixes)
+        with texts.named("fixes"):
+            repair_values.parse(self.fixes)
 
 
 def needs(snapshot: Snapshot, params: RepairParams) -> Iterable[Need]:

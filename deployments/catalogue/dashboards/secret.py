@@ -58,7 +58,7 @@ def needs(_snapshot: Snapshot, _params: SecretParams) -> Iterable[Need]:
 
 def draft(snapshot: Snapshot, params: SecretParams) -> PlanDraft:
     """One create. The engine refuses it when a Secret of that name is there. :raises CannotPlan, Missing:"""
-    namespace = stack.namespace_of(snapshot, params.namespace)
+    namespace = stack.namespace_of(snapshot, params.namespace, prepares=True)
     return PlanDraft(
         params=msgspec.to_builtins(SecretParams(namespace=namespace, name=params.name, user=params.user)),
         preconditions=(_namespace(snapshot, namespace),),

@@ -119,12 +119,15 @@ def workloads(snapshot: Snapshot, namespace: str = "") -> list[Running]:
     return sorted(found, key=lambda r: (r.item.metadata.namespace, r.resource, r.item.metadata.name))
 
 
-def namespace_of(snapshot: Snapshot, named: str = "") -> str:
+def namespace_of(snapshot: Snapshot, named: str = "", *, prepares: bool = False) -> str:
     """The namespace Grafana is in: the one named, else of its only workload, else of its only Service.
 
-    :raises CannotPlan: there is none, or several. :raises Missing:
+    ``prepares``: the one named may have no Grafana yet.
+    :raises CannotPlan: there is none, or several, or none in the one named. :raises Missing:
     """
     if named:
+        if not prepares and not workloads(snapshot, named) and not services(snapshot, "grafana", named):
+            raise CannotPlan(f"No Grafana runs in namespace {named}, and no Service of one is there.")
         return named
     found = {r.item.metadata.namespace for r in workloads(snapshot) if r.replicas}
     found = found or {s.metadata.namespace for s in services(snapshot, "grafana")}

@@ -7,8 +7,10 @@ both. So the plan does not fit while another Grafana runs or Argo CD is about to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -75,6 +77,15 @@ class StandaloneParams(Params, frozen=True):
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600, description="How long all checks must hold")] = 30
     verify_seconds: Annotated[int, msgspec.Meta(ge=1, le=7200, description="When verifying gives up")] = 300
     rollout_seconds: Annotated[int, msgspec.Meta(ge=5, le=7200, description="How long the rollout may take")] = 600
+
+    def __post_init__(self) -> None:
+        if not re.search(r"[:@][^/]+$", self.image):
+            raise ValueError("the image has no tag and no digest: what runs would change by itself")
+        if self.address:
+            try:
+                IPv4Address(self.address)
+            except ValueError:
+                raise ValueError("address is no IPv4 address, like 10.0.0.5") from None
 
 
 @dataclass(frozen=True, slots=True)

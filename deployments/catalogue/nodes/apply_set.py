@@ -54,6 +54,7 @@ class ApplySetParams(Params, frozen=True):
             min_length=1,
             max_length=65536,
             description="Manifests as YAML documents, at most 64 KiB and 30 objects; no credentials",
+            extra={"placeholders": True},
         ),
     ]
     namespace: Annotated[

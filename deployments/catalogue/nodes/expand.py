@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -57,8 +58,9 @@ class ExpandParams(Params, frozen=True):
     ] = 600
 
     def __post_init__(self) -> None:
-        if parse_quantity(self.size) <= 0:
-            raise ValueError(f"{self.size!r} is no size. Write it like 40Gi")
+        with texts.named("size"):
+            if parse_quantity(self.size) <= 0:
+                raise ValueError(f"{self.size!r} is no size. Write it like 40Gi")
 
 
 def needs(_snapshot: Snapshot, params: ExpandParams) -> Iterable[Need]:

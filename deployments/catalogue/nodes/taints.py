@@ -32,7 +32,7 @@ from deployments.catalogue.nodes import machines, names
 from deployments.catalogue.nodes.machines import NODES, NodeName
 from integrations.kubernetes.objects import Node
 from monitoring.checks.placement import tolerated
-from monitoring.checks.text import count, listing
+from monitoring.checks.text import clean, count, listing
 from monitoring.snapshot import Need, Objects, Raw, Snapshot
 
 _UNDO = "The list of taints as it was is set back."
@@ -59,6 +59,7 @@ class TaintParams(Params, frozen=True):
     def __post_init__(self) -> None:
         names.check_key(self.key)
         names.check_value(self.value)
+        _check_protected(self.protected)
 
 
 class UntaintParams(Params, frozen=True):
@@ -74,6 +75,21 @@ class UntaintParams(Params, frozen=True):
 
     def __post_init__(self) -> None:
         names.check_key(self.key)
+        _check_protected(self.protected)
+
+
+def _check_protected(protected: Iterable[str]) -> None:
+    """A typing error would protect nothing, silently. :raises ValueError:"""
+    for one in protected:
+        key, _, rest = one.partition("=")
+        value, _, effect = rest.partition(":")
+        try:
+            names.check_key(key)
+            names.check_value(value)
+        except ValueError:
+            effect = "?"
+        if effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+            raise ValueError(f"protected: {clean(one, 80)!r} is no taint. Write it like storage=hdd")
 
 
 def needs(_snapshot: Snapshot, params: TaintParams | UntaintParams) -> Iterable[Need]:

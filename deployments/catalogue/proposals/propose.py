@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -63,13 +64,12 @@ class ProposeParams(targets.ApplicationParams, frozen=True, kw_only=True):
     why: Annotated[str, msgspec.Meta(max_length=500, description="Why, for whoever reviews the pull request")] = ""
 
     def __post_init__(self) -> None:
-        secret = values.credential(values.parse(self.values))
+        with texts.named("values"):
+            secret = values.credential(values.parse(self.values))
         if secret:
             raise ValueError(f"{secret} would put a credential into Git; refer to a Secret instead")
         if credentials.looks_like_one(self.why):
             raise ValueError("why must not hold a credential")
-        if "${run." in self.values + self.why:
-            raise ValueError("${run. is a placeholder of plans and cannot be proposed")
         if self.file and not git_file.is_file(self.file):
             raise ValueError("file is not the path of a YAML file inside a repository")
 

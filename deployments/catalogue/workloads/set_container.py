@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import MARK, Action, CannotPlan, Patch, PlanDraft, Precondition, Rule
 from deployments.catalogue.argo import ownership
 from deployments.catalogue.workloads import drop_container, git, rolling, targets, templates
@@ -66,9 +67,11 @@ class SetResourcesParams(DeploymentParams, frozen=True, kw_only=True):
         wanted = self.wanted
         if not wanted:
             raise ValueError("say at least one of cpu_request, memory_request, cpu_limit and memory_limit")
-        for amount in (a for part in wanted.values() for a in part.values() if a is not None):
-            if parse_quantity(amount) <= 0:
-                raise ValueError(f"{amount!r} is no amount. Write it like 200m or 256Mi")
+        for part, amounts in wanted.items():
+            for what, amount in amounts.items():
+                with texts.named(f"{what}_{part.removesuffix('s')}"):
+                    if amount is not None and parse_quantity(amount) <= 0:
+                        raise ValueError(f"{amount!r} is no amount. Write it like 200m or 256Mi")
 
     @property
     def wanted(self) -> dict[str, dict[str, str | None]]:
