@@ -80,8 +80,18 @@ def resume(snapshot: Snapshot, params: ResumeParams) -> PlanDraft:
         params=msgspec.to_builtins(params),
         steps=(*draft.steps, wait),
         verification=rolling.verification(_KIND, item, params.hold_seconds),
-        blast=rolling.blast(snapshot, _KIND, item, "If no template waits, no pod is touched."),
+        blast=_resumed(snapshot, item),
     )
+
+
+def _resumed(snapshot: Snapshot, item: Workload) -> Blast:
+    """What the template that was held back replaces; nothing when the controller counts every pod as new."""
+    status, wanted = item.status, targets.wanted(_KIND, item)
+    seen = status.observed_generation >= item.metadata.generation
+    if seen and status.updated_replicas == status.replicas == wanted:
+        sentence = "No template waits: every pod has the newest one, and none is touched."
+        return Blast(changed=(f"{_KIND} {item.metadata.name}",), sentence=sentence)
+    return rolling.blast(snapshot, _KIND, item)
 
 
 def _plan(snapshot: Snapshot, item: Workload, paused: bool) -> PlanDraft:

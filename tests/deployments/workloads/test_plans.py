@@ -941,3 +941,17 @@ def test_the_old_job_is_not_taken_for_the_new_one() -> None:
     assert scene.look("job_done", name="import", not_uid="job-import").outlook == "not_yet"
     assert scene.look("job_gone", name="import", uid="job-import").outlook == "not_yet"
     assert scene.look("job_gone", name="import", uid="older").outlook == "met"
+
+
+def test_a_resume_touches_pods_only_when_a_template_waits() -> None:
+    scene = Scene()
+    item = scene.get("deployments.apps", "paused")
+    wanted = item["spec"]["replicas"]
+    seen = {"observedGeneration": item["metadata"].get("generation", 0), "replicas": wanted}
+    item["status"] = {**item.get("status", {}), **seen, "updatedReplicas": wanted}
+    none = scene.plan("resume-rollout", name="paused").blast
+    assert none.restarted == () and none.budgets == () and "No template waits" in none.sentence
+    item["status"] |= {"updatedReplicas": 0}
+    assert "replaced" in scene.plan("resume-rollout", name="paused").blast.sentence
+    item["status"] |= {"updatedReplicas": wanted, "observedGeneration": -1}
+    assert "replaced" in scene.plan("resume-rollout", name="paused").blast.sentence
