@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +34,8 @@ class Child:
     stdin: str = ""
     restarts_with: tuple[str, ...] = ()
     stop_seconds: float = 5.0
+    #: how far it stands back from the others where processors are few (``nice``)
+    nice: int = 0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -63,7 +66,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
+                preexec_fn=partial(_prepare, child.nice),  # noqa: PLW1509 - no threads here
             )
         if child.stdin and child.process.stdin:
             child.process.stdin.write(child.stdin.encode())
@@ -152,6 +155,8 @@ def _end_family(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this child when the supervisor ends, however it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _prepare(nice: int) -> None:
+    """In the child: stand back, and ask Linux to end it when the supervisor ends, however it ends."""
+    os.nice(nice)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -21,6 +21,8 @@ from portal.serving.embedded import NothingToServeWith, embedded_redis, free_por
 from portal.serving.supervisor import Child, Supervisor
 
 _LAB_READY_SECONDS = 30.0
+#: on a machine with few processors a page does not wait for what a worker plans: these stand back
+_BEHIND = 5
 
 
 class Command(BaseCommand):
@@ -86,7 +88,7 @@ class Command(BaseCommand):
             stale.unlink(missing_ok=True)
         env |= {"PORTAL_KUBECONFIG": str(kubeconfig), "PORTAL_LAB": "1"}
         argv = [sys.executable, "-m", "lab", "--scenario", scenario, "--port", str(free_port())]
-        supervisor.start(Child("lab", [*argv, "--kubeconfig", str(kubeconfig)], env=env))
+        supervisor.start(Child("lab", [*argv, "--kubeconfig", str(kubeconfig)], env=env, nice=_BEHIND))
         return env, True
 
     def _collect_static(self) -> None:
@@ -129,9 +131,9 @@ class Command(BaseCommand):
         observe = [python, str(settings.BASE_DIR / "manage.py"), "observe"]
         supervisor.start(Child("observer", observe, env, restarts_with=lab))
         runs = [*celery, "--queues", "runs", "--concurrency", "2", "--hostname", "runs@%h"]
-        supervisor.start(Child("worker", runs, env, restarts_with=lab, stop_seconds=8))
+        supervisor.start(Child("worker", runs, env, restarts_with=lab, stop_seconds=8, nice=_BEHIND))
         system = [*celery, "--queues", "system", "--hostname", "system@%h", *beat]
-        supervisor.start(Child("system", system, env, restarts_with=lab))
+        supervisor.start(Child("system", system, env, restarts_with=lab, nice=_BEHIND))
 
     def _greet(self, supervisor: Supervisor, host: str, port: int, demo: bool, began: float) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
