@@ -219,7 +219,7 @@ def test_nothing_is_noted_twice(chain: Path) -> None:
     assert len(chain.read_text().splitlines()) == 2
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.sqlite
 @pytest.mark.parametrize("column", ["id", "seq"])
 def test_insert_or_replace_takes_no_row_away(column: str) -> None:
     """SQLite's REPLACE asks no DELETE trigger."""
@@ -239,7 +239,7 @@ def test_insert_or_replace_takes_no_row_away(column: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.sqlite
 def test_a_database_file_copied_back_is_found(file: Path, tmp_path: Path) -> None:
     """The same with real files: the copy is a whole, valid portal database, only older."""
     audit(actor="ada", verb="run.start", object="run:1")
