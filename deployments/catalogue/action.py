@@ -139,10 +139,11 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     ``unless``: when it is met on the object as it was read just before the effect (or on its absence), there is nothing
     left to do and the step goes on to its wait without a write: what is to go is gone, what is to end has ended.
-    ``guards`` are judged on the same reading (so not for what is created, and not for a :class:`Call`); ``until`` must
-    come true within ``timeout_seconds`` of the step's begin. ``how`` is the short grey word at the right (``merge
-    patch``, ``read``). ``irreversible`` says that nothing brings back what the effect overwrote. ``resource`` is a key
-    of ``RESOURCES``; of a :class:`Call` it is ``what.service`` (``silences.alertmanager``).
+    ``guards`` are judged on the same reading (so not for what is created, and not for a :class:`Call`). Both may need
+    ``Objects`` of this resource and namespace (this object alone is in them) and ``Raw`` of this object, nothing else.
+    ``until`` must come true within ``timeout_seconds`` of the step's begin. ``how`` is the short grey word at the right
+    (``merge patch``, ``read``). ``irreversible`` says that nothing brings back what the effect overwrote. ``resource``
+    is a key of ``RESOURCES``; of a :class:`Call` it is ``what.service`` (``silences.alertmanager``).
     """
 
     verb: str

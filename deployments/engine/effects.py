@@ -14,8 +14,8 @@ from typing import Any
 
 from deployments import diffing
 from deployments.catalogue import conditions, restored
-from deployments.catalogue.action import Delete, Effect, Evict
-from deployments.catalogue.seen import Outlook
+from deployments.catalogue.action import Condition, Delete, Effect, Evict
+from deployments.catalogue.seen import Outlook, Seen
 from deployments.engine import holding, patience, planning, restoring, settling
 from deployments.engine.cluster import Write
 from deployments.engine.document import Target, fill
@@ -23,7 +23,8 @@ from deployments.engine.filling import field_manager, filled
 from deployments.engine.journal import Entry
 from deployments.engine.keys import installation_key
 from deployments.engine.patience import wait
-from deployments.engine.turn import GO_ON, Pause, Turn, snapshot_of
+from deployments.engine.reading import snapshot_of
+from deployments.engine.turn import GO_ON, Pause, Turn
 from deployments.fault import point
 from deployments.models import Step
 from deployments.states import RunState, StepState
@@ -127,7 +128,9 @@ def _spared(turn: Turn, live: Live) -> Pause | None:
     """Whether there is nothing left to do: then the step waits without a write. None: there is."""
     if turn.spec.unless is None:
         return None
-    seen = conditions.look(turn.condition(turn.spec.unless), snapshot_of(turn.cluster, turn.spec, live), {})
+    seen = _judged(turn, turn.spec.unless, live)
+    if seen.outlook == Outlook.UNKNOWN:
+        return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
     if seen.outlook != Outlook.MET:
         return None
     with turn.journal.write() as entry:
@@ -146,15 +149,24 @@ def _guarded(turn: Turn, step: Step, live: Live) -> Pause | None:
     """The guards, on the object just read. None: all are met."""
     if live is None:
         return None
-    snapshot = snapshot_of(turn.cluster, turn.spec, live)
     for guard in turn.spec.guards:
-        seen = conditions.look(turn.condition(guard), snapshot, {})
+        seen = _judged(turn, guard, live)
         if seen.outlook == Outlook.MET:
             continue
         if seen.outlook == Outlook.NOT_YET:
             return wait(turn, step, seen.sentence)
         return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
     return None
+
+
+def _judged(turn: Turn, guard: Condition, live: Live) -> Seen:
+    """What a guard says of the object just read. No plan is stored whose guards need more; of an older plan, what
+    nobody reads would never be read: it refuses."""
+    try:
+        return conditions.look(turn.condition(guard), snapshot_of(turn.cluster.name, turn.spec, live), {})
+    except Missing as missing:
+        said = f"{guard.name} guards “{turn.spec.title}” and cannot be judged: {missing}"
+        return Seen(Outlook.UNKNOWN, f"{said} Nothing was sent; make a new plan.")
 
 
 def _write_intent(turn: Turn, live: Live) -> Step:
@@ -203,7 +215,7 @@ def _baseline(turn: Turn, live: Live, moment: str) -> dict[str, Any]:
     if live is None:
         return {"effect_at": moment}
     try:
-        seen = conditions.look(turn.condition(turn.spec.until), snapshot_of(turn.cluster, turn.spec, live), {})
+        seen = conditions.look(turn.condition(turn.spec.until), snapshot_of(turn.cluster.name, turn.spec, live), {})
     except Missing:
         return {"effect_at": moment}
     return {**seen.memory, "effect_at": moment}

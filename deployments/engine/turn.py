@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
-from common.clock import now
 from deployments.catalogue.action import Condition, StepSpec
 from deployments.catalogue.seen import Line
 from deployments.engine import document as documents
@@ -17,8 +14,6 @@ from deployments.engine.document import Document
 from deployments.engine.journal import Entry, Journal
 from deployments.models import Run, Step
 from deployments.states import RunState, StepState
-from integrations.kubernetes.objects import type_of
-from monitoring.snapshot import Listing, Objects, Snapshot
 
 #: seconds until the next look at the run
 Pause = float
@@ -109,20 +104,3 @@ class Turn:
             return f" Made before it ended: {'; '.join(made)}."
         unsure = any(step.state == StepState.UNKNOWN.value for step in steps)
         return "" if unsure or self.index >= len(self.document.steps) else " Nothing was changed."
-
-
-def snapshot_of(cluster: Cluster, spec: StepSpec, raw: dict[str, Any] | None) -> Snapshot:
-    """One object, or its absence, as a Snapshot, for conditions that guard its write."""
-    found = (msgspec.convert(_without_nulls(raw), type_of(spec.resource), strict=False),) if raw is not None else ()
-    need = Objects(spec.resource, spec.namespace)
-    moment = now()
-    return Snapshot(cluster.name, moment, {need: Listing(found, "", moment)})
-
-
-def _without_nulls(value: Any) -> Any:
-    """Servers write ``null`` for what is left out; the structs say "left out" by defaults."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
-    return value

@@ -30,6 +30,8 @@ from monitoring.snapshot import Objects
 from tests.deployments.fake import NAMESPACE, FakeCluster
 
 CONFIG = "configmaps"
+#: what stands in place of a credential of the object itself
+MASKED = "a: 2\nadminPassword: ${live:/data/values#0}\n"
 EFFECTS: dict[str, Effect] = {
     "create": Create(
         {
@@ -57,6 +59,7 @@ EFFECTS: dict[str, Effect] = {
         manager="boards",
     ),
     "patch": Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "data": {"a": "2", "b": None}}),
+    "values": Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "data": {"values": MASKED}}),
     "delete": Delete(),
     "evict": Evict(),
     "call": Call("alertmanager", "POST", "/api/v2/silences", Condition("test_called", {}), {"comment": "${run.mark}"}),
@@ -64,11 +67,18 @@ EFFECTS: dict[str, Effect] = {
 
 
 class OneParams(Params, frozen=True):
-    """Which effect, and how."""
+    """Which effect, how, and which conditions its step has."""
 
     effect: str
+    unless: str = ""
+    guard: str = ""
+    until: str = ""
     resource: str = CONFIG
     follow: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+def _named(condition: str) -> Condition | None:
+    return Condition(condition) if condition else None
 
 
 def _draft(_snapshot: Any, params: OneParams) -> PlanDraft:
@@ -81,6 +91,9 @@ def _draft(_snapshot: Any, params: OneParams) -> PlanDraft:
         namespace="" if params.effect == "call" else NAMESPACE,
         name="board",
         effect=EFFECTS[params.effect],
+        unless=_named(params.unless),
+        guards=(Condition(params.guard),) if params.guard else (),
+        until=_named(params.until),
         timeout_seconds=5,
     )
     return PlanDraft(

@@ -25,6 +25,7 @@ from deployments.services import request_plan, start_run
 from deployments.states import FollowState, RunState
 from deployments.undo import refusal, request_undo
 from integrations.errors import Unreachable
+from monitoring.snapshot import Need, Objects, Raw
 from tests.deployments.conftest import carry_on
 from tests.deployments.fake import NAMESPACE, FakeCluster
 from tests.deployments.one_effect import CONFIG, ONE, OneParams, board, install
@@ -188,6 +189,70 @@ def test_a_call_is_sent_once_and_found_again(cluster: FakeCluster, operator: Use
     run = carry_on(run, cluster)
     assert run.state == RunState.SUCCEEDED, run.sentence
     assert [c.body for c in cluster.calls] == [{"comment": f"{run.pk}.1"}]
+
+
+# -- what guards may look at
+
+
+def _raw_says_one(snapshot: Any, _args: Any, _memory: Any) -> Seen:
+    """A field of the whole object, which no struct of ours holds."""
+    live = snapshot.raw(CONFIG, NAMESPACE, "board")
+    met = live is None or live["data"]["a"] == "1"
+    return Seen(Outlook.MET if met else Outlook.REFUSED, "it says one" if met else "it says something else")
+
+
+def _name_raw_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = lambda _s, _a: (Raw(CONFIG, NAMESPACE, "board"),)  # noqa: E731
+    monkeypatch.setitem(families.CONDITIONS, "test_raw_says_one", Predicate(needs, _raw_says_one))
+
+
+@pytest.mark.parametrize(("says", "state"), [("1", RunState.SUCCEEDED), ("3", RunState.REFUSED)])
+def test_a_guard_may_read_the_whole_object(
+    says: str, state: RunState, cluster: FakeCluster, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _name_raw_guard(monkeypatch)
+    cluster.put(CONFIG, board(a=says))
+    run = carry_on(accepted(cluster, operator, "patch", guard="test_raw_says_one"), cluster)
+    assert run.state == state, run.sentence
+    assert len(cluster.ledger) == (state == RunState.SUCCEEDED)
+
+
+def test_what_is_to_go_may_be_known_by_the_whole_object(
+    cluster: FakeCluster, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _name_raw_guard(monkeypatch)
+    cluster.put(CONFIG, board(a="1"))
+    run = carry_on(accepted(cluster, operator, "patch", unless="test_raw_says_one"), cluster)
+    assert run.state == RunState.SUCCEEDED, run.sentence
+    assert cluster.ledger == []
+
+
+@pytest.mark.parametrize(
+    "need", [Objects("pods", NAMESPACE), Objects(CONFIG), Raw(CONFIG, NAMESPACE, "other"), Raw("secrets", "a", "board")]
+)
+def test_an_action_whose_guard_needs_more_than_its_object_makes_no_plan(
+    need: Need, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = lambda _s, _a, _m: Seen(Outlook.MET, "met")  # noqa: E731
+    monkeypatch.setitem(families.CONDITIONS, "test_far", Predicate(lambda _s, _a: (need,), met))
+    cluster.put(CONFIG, board(a="1"))
+    for where in ("guard", "unless"):
+        with pytest.raises(LookupError, match="guarded by test_far, which needs more than the object it writes"):
+            planned(cluster, "patch", **{where: "test_far"})
+
+
+@pytest.mark.parametrize("where", ["guard", "unless"])
+def test_a_stored_plan_whose_guard_needs_more_is_refused_and_not_errored(
+    where: str, cluster: FakeCluster, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an older version, which had no such check."""
+    look = lambda s, _a, _m: Seen(Outlook.MET, s.get("pods", NAMESPACE, "board"))  # noqa: E731
+    monkeypatch.setitem(families.CONDITIONS, "test_far", Predicate(lambda _s, _a: (), look))
+    cluster.put(CONFIG, board(a="1"))
+    run = carry_on(accepted(cluster, operator, "patch", **{where: "test_far"}), cluster)
+    assert run.state == RunState.REFUSED, run.sentence
+    assert "test_far guards “patch the board” and cannot be judged" in run.sentence
+    assert cluster.ledger == []
 
 
 def test_a_follow_up_is_started_by_the_sweep(cluster: FakeCluster, operator: User) -> None:

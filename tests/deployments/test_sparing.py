@@ -7,19 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from deployments.catalogue import families, registry
-from deployments.catalogue.action import (
-    MARK,
-    Action,
-    Condition,
-    Delete,
-    Effect,
-    Params,
-    Patch,
-    PlanDraft,
-    StepSpec,
-    Verification,
-)
+from deployments.catalogue import families
 from deployments.catalogue.seen import Outlook, Predicate, Seen
 from deployments.engine import planning
 from deployments.engine.advance import advance
@@ -31,59 +19,11 @@ from deployments.undo import refusal
 from monitoring.snapshot import Objects
 from tests.deployments.conftest import carry_on
 from tests.deployments.fake import NAMESPACE, FakeCluster
+from tests.deployments.one_effect import CONFIG, ONE, OneParams, board, install
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CONFIG = "configmaps"
 CANARY = "hunter2-canary-7731"
 VALUES = f'a: 1\nadminPassword: "{CANARY}"\n'
-MASKED = "a: 2\nadminPassword: ${live:/data/values#0}\n"
-_EFFECTS: dict[str, Effect] = {
-    "delete": Delete(),
-    "patch": Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "data": {"a": "2"}}),
-    "values": Patch("merge", {"metadata": {"annotations": {MARK: "${run.mark}"}}, "data": {"values": MASKED}}),
-}
-
-
-class SpareParams(Params, frozen=True):
-    """Which effect."""
-
-    effect: str
-
-
-def _draft(_snapshot: Any, params: SpareParams) -> PlanDraft:
-    step = StepSpec(
-        verb="do",
-        title=f"{params.effect} the board",
-        how=params.effect,
-        resource=CONFIG,
-        namespace=NAMESPACE,
-        name="board",
-        effect=_EFFECTS[params.effect],
-        unless=Condition("test_nothing_left", {}),
-        until=Condition("test_settled", {}),
-        timeout_seconds=5,
-    )
-    return PlanDraft(
-        params={"effect": params.effect},
-        preconditions=(),
-        steps=(step,),
-        verification=Verification((), 0, 0),
-        undo="as stored",
-    )
-
-
-SPARE = Action(
-    slug="spare-one",
-    title="One effect, if needed",
-    tier=1,
-    summary="For tests.",
-    params=SpareParams,
-    needs=lambda _snapshot, _params: (Objects(CONFIG, NAMESPACE),),
-    draft=_draft,
-    rules=(),
-    undo="as stored",
-    undoable=True,
-)
 
 
 def _nothing_left(snapshot: Any, _args: Any, _memory: Any) -> Seen:
@@ -94,21 +34,24 @@ def _nothing_left(snapshot: Any, _args: Any, _memory: Any) -> Seen:
 
 
 @pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
+def known(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> None:
     needs = lambda _s, _a: (Objects(CONFIG, NAMESPACE),)  # noqa: E731
     settled = lambda _s, _a, _m: Seen(Outlook.MET, "settled")  # noqa: E731
-    monkeypatch.setitem(registry._ACTIONS, SPARE.slug, SPARE)
+    install(monkeypatch, cluster)
     monkeypatch.setitem(families.CONDITIONS, "test_nothing_left", Predicate(needs, _nothing_left))
     monkeypatch.setitem(families.CONDITIONS, "test_settled", Predicate(needs, settled))
 
 
 def put(cluster: FakeCluster, **data: str) -> None:
-    meta = {"name": "board", "namespace": NAMESPACE, "uid": "cm-1"}
-    cluster.put(CONFIG, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    cluster.put(CONFIG, board(**data))
+
+
+def planned(cluster: FakeCluster, effect: str) -> Plan:
+    return planning.make(cluster, ONE, OneParams(effect=effect, unless="test_nothing_left", until="test_settled"))
 
 
 def accepted(cluster: FakeCluster, user: User, effect: str) -> Run:
-    return start_run(user, planning.make(cluster, SPARE, SpareParams(effect=effect)).pk, "click")
+    return start_run(user, planned(cluster, effect).pk, "click")
 
 
 def gone(cluster: FakeCluster) -> None:
@@ -202,7 +145,7 @@ def test_a_credential_is_sent_with_the_write_and_stored_nowhere(cluster: FakeClu
 
 def test_the_preview_asks_with_the_credential_and_shows_only_what_changes(cluster: FakeCluster) -> None:
     put(cluster, values=VALUES)
-    plan = planning.make(cluster, SPARE, SpareParams(effect="values"))
+    plan = planned(cluster, "values")
     assert CANARY in str(cluster.dry_runs[-1].body)
     [step] = plan.document["steps"]
     assert [row["path"] for row in step["diff"] if "annotations" not in row["path"]] == ["data.values:a"]
@@ -224,7 +167,7 @@ def test_a_credential_that_changed_since_the_plan_refuses_the_write(
 
 def test_without_the_credential_there_is_no_plan_that_could_run(cluster: FakeCluster) -> None:
     put(cluster, values="a: 1\n")
-    plan = planning.make(cluster, SPARE, SpareParams(effect="values"))
+    plan = planned(cluster, "values")
     assert any("fewer credentials" in p["evidence"] for p in plan.preconditions if not p["met"])
 
 
@@ -258,5 +201,5 @@ def test_a_status_written_between_the_reading_and_the_dry_run_does_not_refuse_th
         return send(write, dry_run=dry_run)
 
     monkeypatch.setattr(cluster, "send", after_somebody)
-    plan = planning.make(cluster, SPARE, SpareParams(effect="patch"))
+    plan = planned(cluster, "patch")
     assert [p["sentence"] for p in plan.preconditions if not p["met"]] == []
