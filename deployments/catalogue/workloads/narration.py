@@ -8,6 +8,8 @@ from typing import Any
 
 from deployments.catalogue.seen import Line
 from integrations.kubernetes.objects import ContainerStatus, Event, Pod
+from monitoring.checks.pods import Trouble, alive, trouble
+from monitoring.checks.text import count
 from monitoring.snapshot import Logs, Missing, Need, Objects, Snapshot
 
 _LOG_LINES = 5
@@ -43,6 +45,35 @@ def tell(
     events, seen, times = _events(snapshot, args, {pod.metadata.name for pod in pods}, memory)
     logs, heads = _logs(snapshot, args, pods, memory)
     return (*lines, *events, *logs), {**memory, "pods": told, "events": seen, "times": times, "logs": heads}
+
+
+def held_up(snapshot: Snapshot, args: Mapping[str, Any]) -> str:
+    """Which pod a wait waits for and why, as a sentence with a space before it; nothing while none is in trouble. Of
+    several the youngest is named: that is the one this run made."""
+    if not args.get("selector"):
+        return ""
+    stuck = [(pod, found) for pod in _pods(snapshot, args) if (found := _stuck(pod)) is not None]
+    if not stuck:
+        return ""
+    # in two steps: the newest first, of one age by name
+    stuck.sort(key=lambda one: one[0].metadata.name)
+    stuck.sort(key=lambda one: _made(one[0]), reverse=True)
+    pod, found = stuck[0]
+    alike = sum(1 for _, other in stuck if other.reason == found.reason) - 1
+    more = f" {count(alike, 'other pod')} the same." if alike else ""
+    return f" Pod {pod.metadata.name}: {found.sentence.rstrip('. ')}.{more}"
+
+
+def _stuck(pod: Pod) -> Trouble | None:
+    """What keeps a pod from being ready; None while it is only starting, or ends anyway."""
+    found = trouble(pod) if alive(pod) else None
+    starting = found is not None and found.reason == "NotReady" and pod.status.phase != "Running"
+    return None if starting else found
+
+
+def _made(pod: Pod) -> float:
+    at = pod.metadata.creation_timestamp
+    return at.timestamp() if at is not None else 0.0
 
 
 def _pods(snapshot: Snapshot, args: Mapping[str, Any]) -> list[Pod]:
@@ -91,7 +122,7 @@ def _events(
     keys = [f"{e.metadata.uid}:{e.count or 1}" for e in mine]
     if memory.get("events") is None:  # the first look: what happened before is not this run's story
         return [], keys, times
-    counted = {uid: int(count) for uid, _, count in (key.rpartition(":") for key in memory["events"])}
+    counted = {uid: int(times_seen) for uid, _, times_seen in (key.rpartition(":") for key in memory["events"])}
     fresh = sorted((e for e in mine if counted.get(e.metadata.uid) != (e.count or 1)), key=_at)
     lines = []
     for event in fresh[:_EVENT_LINES]:

@@ -180,7 +180,7 @@ def rolled_out(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         where = {**targets.where(item), "kind": _KIND}
         seen = rollout.rolled_out(snapshot, where, {k: v for k, v in memory.items() if k == "effect_at"})
         if seen.outlook is not Outlook.MET:
-            said = f"{item.metadata.name}: {seen.sentence}"
+            said = f"{item.metadata.name}: {seen.sentence}{narration.held_up(snapshot, args)}"
             return Seen(seen.outlook, said, lines, remembered)
     done = Line(f"{listing(item.metadata.name for item in mine)}: rolled out", "good")
     return Seen(Outlook.MET, "Every pod runs from the new template.", (*lines, done), remembered)

@@ -37,13 +37,14 @@ def rolled_out(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str,
         return Seen(Outlook.NOT_YET, "Waiting for the controller to see the new template.", lines, remembered)
     late = _deadline_passed(item, memory)
     if late:
-        return Seen(Outlook.FAILED, f"The rollout passed its deadline: {phrase(late)}.", lines, remembered)
+        said = f"The rollout passed its deadline: {phrase(late)}.{narration.held_up(snapshot, args)}"
+        return Seen(Outlook.FAILED, said, lines, remembered)
     done, ready, updated = _counts(kind, item)
     enough = wanted(kind, item)
     if done:
         line = Line(f"{kind} {name}: {ready} of {enough} available", "good")
         return Seen(Outlook.MET, f"{ready} of {enough} replicas are available.", (*lines, line))
-    said = f"{ready} of {enough} replicas are ready, {updated} updated."
+    said = f"{ready} of {enough} replicas are ready, {updated} updated.{narration.held_up(snapshot, args)}"
     return Seen(Outlook.NOT_YET, said, lines, remembered)
 
 
@@ -116,6 +117,7 @@ def scaled(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any
         return Seen(Outlook.MET, f"{name} has {count(enough, 'replica')}.", (*lines, line), remembered)
     ending = f", {count(left, 'pod')} still ending" if left else ""
     said = f"{status.replicas} replicas there, {status.ready_replicas} of {enough} ready{ending}."
+    said += narration.held_up(snapshot, args) if enough else ""
     return Seen(Outlook.NOT_YET, said, lines, remembered)
 
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+import pytest
+
 from deployments.catalogue.workloads import narration
-from integrations.kubernetes.objects import Event, Pod
+from integrations.kubernetes.objects import Event, Pod, PodStatus
 from integrations.kubernetes.parts import Meta, ObjectReference
 from monitoring.snapshot import Listing, Objects, Snapshot
 
@@ -39,6 +42,47 @@ def look(memory: Mapping[str, Any], *events: Event) -> tuple[list[str], dict[str
     lines, kept = narration.tell(Snapshot("demo", AT, listings), ARGS, memory)
     told = [line.text for line in lines if line.text.startswith("event")]
     return told, json.loads(json.dumps(kept))  # the database keeps it as JSON
+
+
+def pod(name: str, *, minutes: int = 0, **status: Any) -> Pod:
+    """A pod of the workload, made so long after the others."""
+    meta = Meta(name=name, namespace="ns", uid=name, labels={"app": "grafana"})
+    meta = msgspec.structs.replace(meta, creation_timestamp=AT + timedelta(minutes=minutes))
+    return Pod(metadata=meta, status=msgspec.convert(status, PodStatus))
+
+
+NO_ROOM = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 have room."}],
+}
+STARTING = {"phase": "Pending", "containerStatuses": [{"name": "main", "state": {"waiting": {}}}]}
+UNREADY = {"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}}]}
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("pods", "said"),
+    [
+        ([], ""),
+        ([pod("a", **READY), pod("b", **STARTING)], ""),
+        ([pod("a", **READY), pod("b", **UNREADY)], " Pod b: main runs but does not pass its readiness probe."),
+        ([pod("b", **NO_ROOM), pod("a", minutes=1, **UNREADY)], " Pod a: main runs but does not pass its"),
+        ([pod("b", **NO_ROOM), pod("a", **NO_ROOM)], " Pod a: no node takes it: 0/3 have room. 1 other pod the same."),
+    ],
+)
+def test_a_wait_names_the_pod_it_waits_for_and_why(pods: list[Pod], said: str) -> None:
+    snapshot = Snapshot("demo", AT, {Objects("pods", "ns", "app=grafana"): Listing(tuple(pods), "", AT)})
+    held = narration.held_up(snapshot, ARGS)
+    assert held.startswith(said) and bool(held) == bool(said)
+    assert narration.held_up(snapshot, {**ARGS, "selector": ""}) == ""
+    assert narration.held_up(Snapshot("demo", AT), ARGS) == "", "what was not read is no trouble"
+
+
+def test_a_pod_that_is_going_holds_nothing_up() -> None:
+    going = pod("a", **UNREADY)
+    going = msgspec.structs.replace(going, metadata=msgspec.structs.replace(going.metadata, deletion_timestamp=AT))
+    listed = {Objects("pods", "ns", "app=grafana"): Listing((going,), "", AT)}
+    assert narration.held_up(Snapshot("demo", AT, listed), ARGS) == ""
 
 
 def test_one_that_comes_again_is_said_seldom_with_its_count_and_times() -> None:

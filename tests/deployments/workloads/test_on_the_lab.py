@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from deployments.engine import following, requests
 from deployments.models import Plan, Run
 from deployments.undo import parameters
+from tests.deployments.conftest import carry_on
 from tests.deployments.dashboards.conftest import Desk, Desks, told
 from tests.deployments.workloads import on_the_lab as ours
 from tests.lab.world.running import MONITORING, RunningLab
@@ -187,6 +190,83 @@ def test_a_secret_that_is_not_there_fails_the_run_with_the_pods_own_words(desk: 
     # the old pod was kept by the rolling update, and the change can be taken back
     undo(at, run)
     ours.settled(lab, name)
+
+
+# -- new pods that never start
+
+
+def on_one_node(lab: RunningLab, name: str, number: int, **spec: Any) -> None:
+    """A workload tied to one of the nodes (each test its own), which has no room for a second of its pods."""
+    node = [n for n in lab.items("/api/v1/nodes") if not n["spec"].get("taints")][number]
+    half = f"{int(node['status']['allocatable']['cpu']) * 500 + 100}m"
+    template = {
+        "metadata": {"labels": {"app": name}},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node["metadata"]["name"]},
+            "containers": [ours.container("main", "app:1", resources={"requests": {"cpu": half}})],
+        },
+    }
+    ours.workload(lab, name, template=template, **spec)
+
+
+def test_an_image_that_nobody_can_pull_fails_and_undoes_itself(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "no-image"
+    ours.workload(lab, name, ours.container("main", "app:1"))
+    before = ours.deployment(lab, name)["spec"]
+    pods = [pod["metadata"]["uid"] for pod in ours.pods(lab, name)]
+    image = "registry.invalid/app:2"
+    where = {"namespace": ours.NAMESPACE, "name": name, "container": "main"}
+    run = at.run("set-image", **where, image=image, rollout_seconds=5, **_QUICK)
+    assert run.state == "failed", told(run)
+    assert re.search(rf"Pod {name}-\w+-\w+: main waits in (ErrImagePull|ImagePullBackOff): .*{image}", run.sentence)
+    undoing = by_itself(at, run)
+    assert undoing.state == "succeeded", told(undoing)
+    run.refresh_from_db()
+    assert run.state == "undone"
+    ours.settled(lab, name)
+    assert ours.deployment(lab, name)["spec"] == before
+    left = [pod["metadata"] for pod in ours.pods(lab, name)]
+    assert [one["uid"] for one in left if not one.get("deletionTimestamp")] == pods, "the pod that served serves on"
+
+
+def by_itself(at: Desk, run: Run) -> Run:
+    """The undo that follows a failed run without anybody's click."""
+    row = run.follow_ups.get()
+    following.carry_on()
+    row.refresh_from_db()
+    assert row.request_id is not None, row.sentence
+    requests.make(row.request_id, opener=lambda: at.cluster)
+    following.carry_on()
+    row.refresh_from_db()
+    assert row.started is not None, row.sentence
+    return carry_on(row.started, at.cluster, seconds=120)  # type: ignore[arg-type]  # the real one
+
+
+def test_replicas_that_no_node_has_room_for_fail_and_say_so(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "too-many"
+    on_one_node(lab, name, 0)
+    run = at.run("scale-workload", namespace=ours.NAMESPACE, name=name, replicas=3, rollout_seconds=5, **_QUICK)
+    assert run.state == "failed", told(run)
+    assert "3 replicas there, 1 of 3 ready. Pod too-many-" in run.sentence
+    assert "no node takes it" in run.sentence and "Insufficient cpu" in run.sentence
+    assert run.sentence.count("1 other pod the same.") == 1
+    undo(at, run)
+    assert ours.settled(lab, name)["spec"]["replicas"] == 1
+
+
+def test_a_restart_whose_new_pod_has_no_room_fails_and_the_old_one_serves_on(desk: Desks, lab: RunningLab) -> None:
+    at, name = desk(lab), "no-room"
+    on_one_node(lab, name, 1, strategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}})
+    before = ours.deployment(lab, name)["spec"]["template"]
+    old = [pod["metadata"]["uid"] for pod in ours.pods(lab, name)]
+    run = at.run("rollout-restart", namespace=ours.NAMESPACE, name=name, rollout_seconds=5, **_QUICK)
+    assert run.state == "failed", told(run)
+    assert "Insufficient cpu" in run.sentence and f"Pod {name}-" in run.sentence
+    ready = [p["metadata"]["uid"] for p in ours.pods(lab, name) if p["status"]["phase"] == "Running"]
+    assert ready == old
+    # a restart has nothing to undo; the way out is the template before it
+    act(at, "rollback-deployment", name, **_QUICK)
+    assert ours.settled(lab, name)["spec"]["template"] == before
 
 
 def test_a_deleted_pod_is_replaced(desk: Desks, lab: RunningLab) -> None:
