@@ -134,7 +134,7 @@ def _pods(snapshot: Snapshot, going: Iterable[Member]) -> list[Pod]:
             continue
         item: Workload | None = snapshot.get(member.resource, member.meta.namespace, member.meta.name)
         if item is not None:
-            found += targets.pods_of(snapshot, RESOURCES[member.resource].kind, item)
+            found += targets.staying(snapshot, RESOURCES[member.resource].kind, item)
     return sorted(found, key=lambda pod: (pod.metadata.namespace, pod.metadata.name))
 
 

@@ -199,7 +199,8 @@ def _thrown_off(snapshot: Snapshot, params: TaintParams) -> tuple[str, ...]:
     return tuple(
         f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
         for pod in machines.pods_on(snapshot, params.node)
-        if not tolerated(pod.spec.tolerations, params.key, params.value, params.effect)
+        if pod.metadata.deletion_timestamp is None
+        and not tolerated(pod.spec.tolerations, params.key, params.value, params.effect)
     )
 
 

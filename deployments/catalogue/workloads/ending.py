@@ -81,10 +81,11 @@ def blast(snapshot: Snapshot, pod: Pod, *more: str) -> Blast:
     lost = pods.endpoints_lost(snapshot, [pod])
     last = _last(snapshot, pod)
     said = [last, *more] if last else [*more]
-    owned = targets.controller(pod.metadata) is not None
+    # of one that is ending the end is not this plan's: only the object that is left goes
+    back = targets.controller(pod.metadata) is not None and pod.metadata.deletion_timestamp is None
     return Blast(
-        restarted=pods.lines([pod]) if owned else (),
-        deleted=() if owned else pods.lines([pod]),
+        restarted=pods.lines([pod]) if back else (),
+        deleted=() if back else pods.lines([pod]),
         budgets=pods.budgets(snapshot, [pod]),
         claims=pods.claims([pod]),
         endpoints=lost,

@@ -92,9 +92,10 @@ def _budget_line(budget: Budget, pods: int) -> str:
 def endpoints_lost(snapshot: Snapshot, pods: Iterable[Pod], at_once: int | None = None) -> tuple[str, ...]:
     """One line per Service all of whose ready addresses are of these pods: meanwhile nothing answers there.
 
+    A pod that is ending already keeps no Service alive, and what only such pods serve is not lost by the plan.
     ``at_once``: how many of the pods are down at the same time; None is all of them. :raises Missing:
     """
-    gone = {(pod.metadata.namespace, pod.metadata.name) for pod in pods}
+    gone = {name_of(pod) for pod in pods}
     lines = []
     for namespace in sorted({namespace for namespace, _ in gone}):
         services: list[Service] = snapshot.objects("services", namespace)
@@ -107,8 +108,10 @@ def endpoints_lost(snapshot: Snapshot, pods: Iterable[Pod], at_once: int | None 
 
 
 def _ready_pods(snapshot: Snapshot, service: Service) -> set[tuple[str, str]]:
-    """Pods behind a Service that are ready. What is no pod is in it under its address: it never counts as gone."""
+    """Pods behind a Service that are ready and stay. What is no pod is in it under its address: it never counts as
+    gone."""
     namespace = service.metadata.namespace
+    ending = {name_of(pod) for pod in snapshot.objects("pods", namespace) if pod.metadata.deletion_timestamp}
     slices: list[EndpointSlice] = snapshot.objects(SLICES, namespace, f"{SERVICE_LABEL}={service.metadata.name}")
     found: set[tuple[str, str]] = set()
     for endpoint in (endpoint for piece in slices for endpoint in piece.endpoints):
@@ -119,7 +122,12 @@ def _ready_pods(snapshot: Snapshot, service: Service) -> set[tuple[str, str]]:
             found.add((target.namespace or namespace, target.name))
         else:
             found |= {("", address) for address in endpoint.addresses}
-    return found
+    return found - ending
+
+
+def name_of(pod: Pod) -> tuple[str, str]:
+    """Namespace and name."""
+    return pod.metadata.namespace, pod.metadata.name
 
 
 def claims(pods: Iterable[Pod]) -> tuple[str, ...]:

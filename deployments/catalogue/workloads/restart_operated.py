@@ -144,7 +144,7 @@ def _has_sets(mine: list[Workload]) -> Precondition:
 
 
 def _blast(snapshot: Snapshot, params: RestartOperatedParams, mine: list[Workload]) -> Blast:
-    found: list[Pod] = [pod for item in mine for pod in targets.pods_of(snapshot, _KIND, item)]
+    found: list[Pod] = [pod for item in mine for pod in targets.staying(snapshot, _KIND, item)]
     alone = _MEANWHILE[params.kind] if len(found) == 1 else "One pod after the other is replaced."
     return Blast(
         changed=(f"{params.kind} {params.name}", *(f"{_KIND} {item.metadata.name}" for item in mine)),

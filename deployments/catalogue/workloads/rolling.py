@@ -86,7 +86,7 @@ def has_pods(kind: str, item: Workload) -> Precondition:
 
 def blast(snapshot: Snapshot, kind: str, item: Workload, more: str = "") -> Blast:
     """All pods of the workload end and come back by its strategy. :raises Missing:"""
-    mine = targets.pods_of(snapshot, kind, item)
+    mine = targets.staying(snapshot, kind, item)
     down = down_at_once(kind, item)
     name = strategy(kind, item)
     if name == "RollingUpdate":

@@ -144,7 +144,7 @@ def _claims_stay(raw: dict[str, Any]) -> Precondition:
 def _blast(snapshot: Snapshot, params: ScaleParams, item: Workload) -> Blast:
     kind, now = params.kind, targets.wanted(params.kind, item)
     changed = (f"{kind} {params.name}",)
-    mine = targets.pods_of(snapshot, kind, item)
+    mine = targets.staying(snapshot, kind, item)
     if params.replicas >= now:
         more = params.replicas - now
         return Blast(changed=changed, sentence=f"{count(more, 'pod')} more; none of the {len(mine)} there is touched.")
@@ -173,7 +173,7 @@ def _ordinal(pod: Pod) -> int:
 
 def _end(snapshot: Snapshot, params: ScaleParams, item: Workload) -> Blast:
     """Everything of it ends: its Services lose their endpoints for good, and alerts that name it will fire."""
-    mine = targets.pods_of(snapshot, params.kind, item)
+    mine = targets.staying(snapshot, params.kind, item)
     lost = pods.endpoints_lost(snapshot, mine)
     names = {params.name, *(line.split()[1] for line in lost)}
     return Blast(

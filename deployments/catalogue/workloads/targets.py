@@ -99,13 +99,18 @@ def replica_sets(snapshot: Snapshot, item: Workload) -> list[Workload]:
 
 
 def pods_of(snapshot: Snapshot, kind: str, item: Workload) -> list[Pod]:
-    """The pods that the workload made, by name, ended ones left out. :raises Missing:"""
+    """The pods that the workload made, by name, ended ones left out, those that are ending not. :raises Missing:"""
     uids = {item.metadata.uid}
     if kind == "Deployment":
         uids = {rs.metadata.uid for rs in replica_sets(snapshot, item)}
     found: list[Pod] = snapshot.objects("pods", item.metadata.namespace)
     mine = [pod for pod in found if _owned(pod.metadata, uids) and pod.status.phase not in ("Succeeded", "Failed")]
     return sorted(mine, key=lambda pod: pod.metadata.name)
+
+
+def staying(snapshot: Snapshot, kind: str, item: Workload) -> list[Pod]:
+    """Its pods that nobody has deleted yet: what a plan can still end. The others end without it. :raises Missing:"""
+    return [pod for pod in pods_of(snapshot, kind, item) if pod.metadata.deletion_timestamp is None]
 
 
 def _owned(metadata: Meta, uids: set[str]) -> bool:

@@ -175,6 +175,14 @@ def test_noexecute_is_refused_with_the_pods_it_would_delete() -> None:
     assert not any("calico-node" in pod for pod in drafted.blast.restarted), "it tolerates everything"
 
 
+def test_a_pod_that_is_ending_is_not_thrown_off() -> None:
+    scene = Scene()
+    before = scene.draft("taint", node="worker01", key="a", effect="NoExecute").blast.restarted
+    name = before[0].rpartition("/")[2]
+    scene.pod(name)["metadata"]["deletionTimestamp"] = "2026-11-27T18:29:00Z"
+    assert scene.draft("taint", node="worker01", key="a", effect="NoExecute").blast.restarted == before[1:]
+
+
 def test_another_value_of_a_protected_taint_is_refused() -> None:
     scene = Scene()
     (reason,) = unmet(scene.draft("taint", node="worker04", key="storage", value="ssd"))

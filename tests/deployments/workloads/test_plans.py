@@ -396,6 +396,38 @@ def test_a_restart_shows_budgets_claims_and_lost_endpoints() -> None:
     assert "allows 1 disruption now" in Scene().plan("rollout-restart", name="web").blast.budgets[0]
 
 
+@pytest.mark.parametrize(
+    ("slug", "params", "field", "left"),
+    [
+        ("rollout-restart", {}, "restarted", ("Pod web-3-bbbbb",)),
+        ("set-image", {"container": "web", "image": "shop/web:9"}, "restarted", ("Pod web-3-bbbbb",)),
+        ("scale-workload", {"replicas": 0}, "deleted", ("Pod web-3-bbbbb",)),
+        ("delete-pod", {"name": "web-3-aaaaa"}, "restarted", ()),
+        ("force-delete-pod", {"name": "web-3-aaaaa"}, "restarted", ()),
+        ("evict-pod", {"name": "web-3-aaaaa"}, "restarted", ()),
+    ],
+)
+def test_a_pod_that_is_ending_already_is_not_counted(
+    slug: str, params: dict[str, Any], field: str, left: tuple[str, ...]
+) -> None:
+    scene = Scene()
+    going(timedelta(minutes=1), "web-3-aaaaa")(scene)
+    blast = scene.plan(slug, **{"name": "web", **params}).blast
+    assert getattr(blast, field) == left
+    ended = {"Pod web-3-aaaaa"} & {*blast.restarted, *blast.deleted}
+    assert bool(ended) is ("name" in params), "of a pod that was named, only its object goes"
+    if "name" in params:
+        assert blast.endpoints == ()
+
+
+def test_a_stateful_pod_that_is_ending_holds_no_rollout() -> None:
+    scene = Scene()
+    going(timedelta(minutes=1), "db-0")(scene)
+    blast = scene.plan("rollout-restart", name="db", kind="StatefulSet").blast
+    assert blast.restarted == ()
+    assert "delete that pod too" not in blast.sentence
+
+
 def test_a_pod_that_holds_a_stateful_rollout_is_named() -> None:
     scene = Scene()
     scene.get("pods", "db-0")["status"]["conditions"][0]["status"] = "False"

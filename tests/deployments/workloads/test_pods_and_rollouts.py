@@ -90,6 +90,15 @@ def test_a_pod_that_is_not_ready_keeps_no_service_alive() -> None:
     assert pods.endpoints_lost(scene.snapshot, of(scene.snapshot, "web-3-aaaaa")) == ("Service web (1 ready pod)",)
 
 
+def test_a_pod_that_is_ending_keeps_no_service_alive_and_is_not_lost_by_the_plan() -> None:
+    scene = Scene()
+    scene.get("pods", "web-3-bbbbb")["metadata"]["deletionTimestamp"] = NOW
+    one, both = of(scene.snapshot, "web-3-aaaaa"), of(scene.snapshot, "web-3-aaaaa", "web-3-bbbbb")
+    assert pods.endpoints_lost(scene.snapshot, one) == ("Service web (1 ready pod)",)
+    assert pods.endpoints_lost(scene.snapshot, both) == ("Service web (1 ready pod)",)
+    assert pods.endpoints_lost(scene.snapshot, of(scene.snapshot, "web-3-bbbbb")) == ()
+
+
 def test_what_was_not_read_is_not_taken_for_nothing() -> None:
     scene = Scene()
     del scene.case["objects"]["endpointslices.discovery.k8s.io"]
