@@ -44,7 +44,7 @@ def look(memory: Mapping[str, Any], *events: Event) -> tuple[list[str], dict[str
     return told, json.loads(json.dumps(kept))  # the database keeps it as JSON
 
 
-def pod(name: str, *, minutes: int = 0, **status: Any) -> Pod:
+def pod(name: str, status: Mapping[str, Any], *, minutes: int = 0) -> Pod:
     """A pod of the workload, made so long after the others."""
     meta = Meta(name=name, namespace="ns", uid=name, labels={"app": "grafana"})
     meta = msgspec.structs.replace(meta, creation_timestamp=AT + timedelta(minutes=minutes))
@@ -64,10 +64,10 @@ READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]
     ("pods", "said"),
     [
         ([], ""),
-        ([pod("a", **READY), pod("b", **STARTING)], ""),
-        ([pod("a", **READY), pod("b", **UNREADY)], " Pod b: main runs but does not pass its readiness probe."),
-        ([pod("b", **NO_ROOM), pod("a", minutes=1, **UNREADY)], " Pod a: main runs but does not pass its"),
-        ([pod("b", **NO_ROOM), pod("a", **NO_ROOM)], " Pod a: no node takes it: 0/3 have room. 1 other pod the same."),
+        ([pod("a", READY), pod("b", STARTING)], ""),
+        ([pod("a", READY), pod("b", UNREADY)], " Pod b: main runs but does not pass its readiness probe."),
+        ([pod("b", NO_ROOM), pod("a", UNREADY, minutes=1)], " Pod a: main runs but does not pass its"),
+        ([pod("b", NO_ROOM), pod("a", NO_ROOM)], " Pod a: no node takes it: 0/3 have room. 1 other pod the same."),
     ],
 )
 def test_a_wait_names_the_pod_it_waits_for_and_why(pods: list[Pod], said: str) -> None:
@@ -79,7 +79,7 @@ def test_a_wait_names_the_pod_it_waits_for_and_why(pods: list[Pod], said: str) -
 
 
 def test_a_pod_that_is_going_holds_nothing_up() -> None:
-    going = pod("a", **UNREADY)
+    going = pod("a", UNREADY)
     going = msgspec.structs.replace(going, metadata=msgspec.structs.replace(going.metadata, deletion_timestamp=AT))
     listed = {Objects("pods", "ns", "app=grafana"): Listing((going,), "", AT)}
     assert narration.held_up(Snapshot("demo", AT, listed), ARGS) == ""

@@ -215,7 +215,7 @@ def test_an_image_that_nobody_can_pull_fails_and_undoes_itself(desk: Desks, lab:
     before = ours.deployment(lab, name)["spec"]
     pods = [pod["metadata"]["uid"] for pod in ours.pods(lab, name)]
     image = "registry.invalid/app:2"
-    where = {"namespace": ours.NAMESPACE, "name": name, "container": "main"}
+    where: dict[str, Any] = {"namespace": ours.NAMESPACE, "name": name, "container": "main"}
     run = at.run("set-image", **where, image=image, rollout_seconds=5, **_QUICK)
     assert run.state == "failed", told(run)
     assert re.search(rf"Pod {name}-\w+-\w+: main waits in (ErrImagePull|ImagePullBackOff): .*{image}", run.sentence)
