@@ -96,7 +96,7 @@ def draft(snapshot: Snapshot, params: ValuesParams) -> PlanDraft:
             targets.window_open(snapshot, app),
             targets.idle(app),
             targets.not_reverted(app, apps, f"{place.pointer}/helm/{'values' if _is_text(place) else 'valuesObject'}"),
-            Precondition("The values change", before != after, _changes(before, edits)),
+            Precondition("The values change", not values.same(before, after), _changes(before, edits)),
             not_overridden(place, edits),
             _keeps_definitions(app, after),
         ),

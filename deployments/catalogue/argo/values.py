@@ -91,14 +91,27 @@ def applied(values: Mapping[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
 
 
 def edited(text: str, edits: Sequence[Edit]) -> str:
-    """The YAML text with the edits, every other line as it was. :raises ValueError: one sentence."""
-    before = _loaded(text)
+    """The YAML text with the edits, every other line as it was: also where a value is so already, however it is
+    written there. :raises ValueError: one sentence."""
+    now = _loaded(text)
     changed = text
     for edit in edits:
-        changed = _edit(changed, edit)
-    if _loaded(changed) != applied(before, edits):
+        wanted = applied(now, (edit,))
+        if not same(now, wanted):
+            changed = _edit(changed, edit)
+        now = wanted
+    if not same(_loaded(changed), now):
         raise ValueError("the values are written in a way that cannot be edited safely; change them in Git")
     return changed
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of YAML mean the same to Helm: a number is one however it is written, true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 def _loaded(text: str) -> dict[str, Any]:

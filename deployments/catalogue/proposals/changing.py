@@ -42,10 +42,13 @@ def changed(app: Application, place: Place, edits: Sequence[Edit]) -> Change:
     file, name = place.file, place.repository.name
     try:
         after = _edited(file.text, place.application, app.metadata.namespace, ", ".join(map(str, edits)))
-        if after == file.text:
-            raise ValueError("the values say so already; if the cluster does not, it has not been synced")
     except ValueError as error:
         raise _cannot(place, error) from None
+    if after == file.text:
+        where = _where(place)
+        raise CannotPlan(
+            f"Nothing to change: {where}, says so already. If the cluster does not, it has not been synced."
+        )
     blob = git_edit.blob_sha(after)
     # of the change alone: the same change is the same branch, whoever proposes it and however often
     named = f"{name}\n{place.base}\n{file.path}\n{file.sha}\n{blob}"
@@ -80,8 +83,11 @@ def difference(place: Place, change: Change) -> Difference:
 
 
 def _cannot(place: Place, error: ValueError) -> CannotPlan:
-    where = f"{place.file.path} in {place.repository.name}, branch {place.base}"
-    return CannotPlan(f"{where}, cannot be changed here: {error}.")
+    return CannotPlan(f"{_where(place)}, cannot be changed here: {error}.")
+
+
+def _where(place: Place) -> str:
+    return f"{place.file.path} in {place.repository.name}, branch {place.base}"
 
 
 def _block(text: str) -> hunks.Block:

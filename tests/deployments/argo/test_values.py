@@ -128,6 +128,36 @@ def test_every_way_of_writing_is_edited_in_its_own_way(text: str, edit: str, aft
 
 
 @pytest.mark.parametrize(
+    ("text", "edit"),
+    [
+        ("a: 'x'  # why\n", "a=x"),
+        ('a: "x"\n', "a=x"),
+        ("a:\n  x\n", "a=x"),
+        ("a: 1.0\n", "a=1"),
+        ("a: {b: 1,   c: 'x'}\n", "a.c=x"),
+        ("a:\n- 1\n- two\n", 'a=[1, "two"]'),
+        ("a: {b: [1, 2]}\n", 'a={"b": [1, 2]}'),
+    ],
+)
+def test_what_is_so_already_stays_as_it_is_written(text: str, edit: str) -> None:
+    assert edited(text, parse(edit)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "edit", "after"),
+    [
+        ("a: true\n", "a=1", "a: 1\n"),
+        ("a: 0\n", "a=false", "a: false\n"),
+        ("a: [1]\n", "a=[true]", "a:\n  - true\n"),
+        ("a: '1'\n", "a=1", "a: 1\n"),
+        ("a: 1\n", 'a="1"', 'a: "1"\n'),
+    ],
+)
+def test_what_only_looks_alike_is_set(text: str, edit: str, after: str) -> None:
+    assert edited(text, parse(edit)) == after
+
+
+@pytest.mark.parametrize(
     ("text", "edit", "sentence"),
     [
         ("a: [1, 2]\n", "a.b=1", "a is no map"),

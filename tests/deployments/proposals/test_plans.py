@@ -23,6 +23,13 @@ from tests.deployments.proposals.world import FILE, NAME, STACK, Scene, child, p
 VALUES = "values/stack.yaml"
 
 
+def written(line: str, otherwise: str) -> Scene:
+    """The stack's manifest with something written in another way."""
+    text = shipped_files()[FILE]
+    assert text.count(line) == 1
+    return Scene(files={**shipped_files(), FILE: text.replace(line, otherwise)})
+
+
 def calls_of(draft: PlanDraft) -> list[Call]:
     calls = [step.effect for step in draft.steps]
     assert all(isinstance(call, Call) and call.service == "github" for call in calls)
@@ -74,6 +81,17 @@ def test_the_difference_is_of_the_file_as_it_is_on_github_and_git_applies_it(tmp
     assert draft.git_patch.endswith(edit.diff)
     line = ours.splitlines().index("          enabled: true") + 1
     assert f"@@ -{line - 3},4 +{line - 3},4 @@" in edit.diff  # the file's own numbers; the password after it is cut off
+
+
+def test_only_what_differs_is_proposed_however_the_rest_is_written() -> None:
+    scene = written("type: LoadBalancer", "type: 'LoadBalancer'")
+    draft = planned(scene, values="grafana.service.type=LoadBalancer, grafana.enabled=false")
+    edit = calls_of(draft)[1].prepared
+    assert isinstance(edit, FileEdit)
+    assert [line for line in edit.diff.splitlines() if re.match(r"[+-] ", line)] == [
+        "-          enabled: true",
+        "+          enabled: false",
+    ]
 
 
 def test_no_credential_of_the_file_is_in_the_plan() -> None:
@@ -205,7 +223,15 @@ def moved(url: str) -> list[dict[str, Any]]:
         (Scene(files={"README.yaml": "a: 1\n"}), {}, "None of 2 files"),
         (Scene(), {"file": "bootstrap/apps/none.yaml"}, "There is no bootstrap/apps/none.yaml"),
         (Scene(), {"file": "infrastructure/rbac.yaml"}, "does not hold Application"),
-        (Scene(), {"values": "grafana.enabled=true"}, "the values say so already"),
+        (Scene(), {"values": "grafana.enabled=true"}, "^Nothing to change: bootstrap/apps/monitoring.yaml in .*"),
+        *(
+            (written("type: LoadBalancer", as_it_is), {"values": "grafana.service.type=LoadBalancer"}, "^Nothing to")
+            for as_it_is in (
+                "type: 'LoadBalancer'",
+                'type: "LoadBalancer"  # by MetalLB',
+                "type:\n              LoadBalancer",
+            )
+        ),
         (Scene(), {"values": "grafana.adminPassword-"}, "a line that holds a credential would have to change"),
         (Scene(), {"values": "grafana.enabled.x=1"}, "enabled is no map"),
         (Scene(files={**shipped_files(), FILE: "#" * 1_100_000}), {"file": FILE}, "larger than GitHub shows"),
@@ -280,7 +306,9 @@ def test_a_merged_proposal_leaves_nothing_to_propose() -> None:
     scene = Scene()
     carried_out(scene, planned(scene))
     send(scene, "PUT", "/pulls/1/merge")
-    with pytest.raises(CannotPlan, match="say so already"):
+    with pytest.raises(
+        CannotPlan, match="^Nothing to change: .* says so already. If the cluster does not, it has not been synced.$"
+    ):
         planned(scene)
 
 
