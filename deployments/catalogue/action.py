@@ -32,7 +32,8 @@ class CannotPlan(Exception):  # noqa: N818 - it is an answer, not an error
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Parameters of an action. Empty text means *find it in the cluster*. ``__post_init__`` may raise ValueError."""
+    """Parameters of an action. Empty text means *find it in the cluster*. ``__post_init__`` may raise ValueError, or
+    ``texts.Refused`` where one parameter is at fault: the form marks it."""
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -78,7 +78,14 @@ def parse(slug: str, raw: Mapping[str, Any]) -> Params:
         return msgspec.convert(given, action.params, strict=False)
     except ValueError as error:
         said = visible(str(error), _SENTENCE).removesuffix(".")
-        raise WrongParameter(action.title, said, ", ".join(known)) from None
+        raise WrongParameter(action.title, said, ", ".join(known), _parameter(error)) from None
+
+
+def _parameter(error: ValueError) -> str:
+    """Whose value it is that the action itself refuses; empty where the decoder does, which says it in its words."""
+    # what a struct's own check raises comes out as the cause of the decoder's error
+    found = error if isinstance(error, texts.Refused) else error.__cause__
+    return found.parameter if isinstance(found, texts.Refused) else ""
 
 
 def _given(key: str, field: Field | None, value: Any) -> Any:
@@ -99,7 +106,7 @@ def _refuse(known: Mapping[str, Field], given: Mapping[str, Any]) -> None:
         if not why and field.choices and isinstance(value, str) and len(value) > _SENTENCE:
             why = "is none of the choices"
         if why:
-            raise ValueError(f"{key} {why}")
+            raise texts.Refused(key, f"{key} {why}")
 
 
 def fields(action: Action) -> tuple[Field, ...]:

@@ -17,13 +17,21 @@ from common.redaction import hidden
 PLACEHOLDERS = ("${run.", "${live:", "${seen.")
 
 
+class Refused(ValueError):  # noqa: N818 - reads as the sentence it is
+    """A parameter that is refused, by its name: the form marks its field."""
+
+    def __init__(self, parameter: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.parameter = parameter
+
+
 @contextmanager
 def named(parameter: str) -> Iterator[None]:
-    """What is wrong with the text of a parameter begins with its name. :raises ValueError:"""
+    """What is wrong with the text of a parameter begins with its name. :raises Refused:"""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{parameter}: {error}") from None
+        raise Refused(parameter, f"{parameter}: {error}") from None
 
 
 def plain(value: Any) -> Any:

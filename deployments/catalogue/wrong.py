@@ -18,8 +18,8 @@ _NAME = "^[a-z0-9]("
 class WrongParameter(ValueError):  # noqa: N818 - reads as the sentence it is
     """``field`` is its name, empty when several do not go together; ``sentence`` what is wrong with it."""
 
-    def __init__(self, title: str, message: str, known: str) -> None:
-        self.field, self.sentence = _said(message)
+    def __init__(self, title: str, message: str, known: str, field: str = "") -> None:
+        self.field, self.sentence = (field, message) if field else _said(message)
         super().__init__(f"{title}: {self.sentence}. Parameters are: {known}.")
 
 

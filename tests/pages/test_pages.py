@@ -345,6 +345,14 @@ def test_the_field_that_is_wrong_is_marked_and_what_may_stay_stays_folded(client
     assert "<details open" not in page
 
 
+def test_the_field_that_an_action_itself_refuses_is_marked(client_for: ClientFor) -> None:
+    sent = {"p-namespace": "ns", "p-name": "web", "p-container": "main", "p-image": "app"}
+    page = client_for(Role.OPERATOR).post("/actions/set-image/plan/", sent).content.decode()
+    assert "The image has no tag and no digest" in page
+    wrong = re.findall(r'<input id="p-(\w+)"[^>]*aria-invalid="true" aria-describedby="refusal h-\w+"', page)
+    assert wrong == ["image"]
+
+
 def test_the_audit_trail_reads_as_words_and_its_hashes_are_short(client_for: ClientFor) -> None:
     audit(actor="ada", verb="policy.load", object="cluster:x", policy="f191e79a1baf" + "0" * 52, tiers=[2, 3])
     page = client_for(Role.ADMIN).get("/audit/").content.decode()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from common.redaction import redact
+from deployments.catalogue import texts
 from deployments.catalogue.action import MARK, Params
 from monitoring.checks.alerting import TEST_LABEL
 
@@ -79,9 +80,10 @@ class ChannelParams(Params, frozen=True):
         _CHECKS[self.kind](self)
         for severity in self.severities:
             if not _SEVERITY.fullmatch(severity):
-                raise ValueError("severities are words like critical")
+                raise texts.Refused("severities", "severities are words like critical")
         if bool(self.secret_name) != bool(self.secret_key):
-            raise ValueError("secret_name and secret_key belong together")
+            missing = "secret_key" if self.secret_name else "secret_name"
+            raise texts.Refused(missing, "secret_name and secret_key belong together")
 
     @property
     def object_name(self) -> str:
@@ -101,7 +103,9 @@ class ChannelParams(Params, frozen=True):
 
 def _webhook(params: ChannelParams) -> None:
     if bool(params.url) == bool(params.secret_name):
-        raise ValueError("a webhook needs url, or secret_name and secret_key when its address is a credential")
+        raise texts.Refused(
+            "url", "a webhook needs url, or secret_name and secret_key when its address is a credential"
+        )
     if params.url:
         _address(params.url)
     _only(params, "webhook", ("channel", "recipient", "sender", "smarthost", "username"))
@@ -110,20 +114,20 @@ def _webhook(params: ChannelParams) -> None:
 def _address(url: str) -> None:
     """The sentences never repeat the address: it may be a credential after all."""
     if re.search(r"[\s\x00-\x1f]", url):
-        raise ValueError("url must have no spaces")
+        raise texts.Refused("url", "url must have no spaces")
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError("url is no address") from None
+        raise texts.Refused("url", "url is no address") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("url must begin with http:// or https:// and name a host")
+        raise texts.Refused("url", "url must begin with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("url holds a user name or password: put the address into a Secret and name that")
+        raise texts.Refused("url", "url holds a user name or password: put the address into a Secret and name that")
     if parts.fragment:
-        raise ValueError("url must have no #")
+        raise texts.Refused("url", "url must have no #")
     if is_credential(url):
-        raise ValueError("url looks like a credential itself: put it into a Secret and name that")
+        raise texts.Refused("url", "url looks like a credential itself: put it into a Secret and name that")
 
 
 def is_credential(url: str) -> bool:
@@ -134,28 +138,31 @@ def is_credential(url: str) -> bool:
 
 def _slack(params: ChannelParams) -> None:
     if not params.secret_name:
-        raise ValueError("slack needs secret_name and secret_key: its webhook address is a credential")
+        raise texts.Refused(
+            "secret_name", "slack needs secret_name and secret_key: its webhook address is a credential"
+        )
     if not re.fullmatch(r"[#@]?[^\s#@]{1,79}", params.channel):
-        raise ValueError("slack needs a channel, like #alerts")
+        raise texts.Refused("channel", "slack needs a channel, like #alerts")
     _only(params, "slack", ("url", "recipient", "sender", "smarthost", "username"))
 
 
 def _email(params: ChannelParams) -> None:
     for field in ("recipient", "sender"):
         if not _MAIL.fullmatch(getattr(params, field)):
-            raise ValueError(f"email needs {field}, like ops@example.org")
+            raise texts.Refused(field, f"email needs {field}, like ops@example.org")
     host, colon, port = params.smarthost.rpartition(":")
     if not (colon and _HOST.fullmatch(host) and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("email needs smarthost as host:port, like mail.example.org:587")
+        raise texts.Refused("smarthost", "email needs smarthost as host:port, like mail.example.org:587")
     if bool(params.username) != bool(params.secret_name):
-        raise ValueError("email: username and the Secret with the password belong together")
+        missing = "secret_name" if params.username else "username"
+        raise texts.Refused(missing, "email: username and the Secret with the password belong together")
     _only(params, "email", ("url", "channel"))
 
 
 def _only(params: ChannelParams, kind: str, fields: tuple[str, ...]) -> None:
     for field in fields:
         if getattr(params, field):
-            raise ValueError(f"{field} means nothing for {kind}")
+            raise texts.Refused(field, f"{field} means nothing for {kind}")
 
 
 _CHECKS = {"webhook": _webhook, "slack": _slack, "email": _email}

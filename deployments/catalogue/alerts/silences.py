@@ -64,11 +64,13 @@ class SilenceParams(Params, frozen=True):
         with texts.named("matchers"):
             matchers.parse(self.matchers)
         if not re.fullmatch(r"(\d{1,5}(s|m|h|d))+", self.duration):
-            raise ValueError(f"duration {self.duration!r} is not written like 30m or 2h")
+            raise texts.Refused("duration", f"duration {self.duration!r} is not written like 30m or 2h")
         if not _LEAST <= self.seconds <= _LONGEST:
-            raise ValueError(f"duration {self.duration} is not between {span(_LEAST)} and {span(_LONGEST)}")
+            raise texts.Refused(
+                "duration", f"duration {self.duration} is not between {span(_LEAST)} and {span(_LONGEST)}"
+            )
         if len(self.comment.strip()) < 3:
-            raise ValueError("comment must say why")
+            raise texts.Refused("comment", "comment must say why")
 
     @property
     def seconds(self) -> int:

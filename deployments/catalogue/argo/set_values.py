@@ -59,9 +59,9 @@ class ValuesParams(targets.VerifiedParams, frozen=True, kw_only=True):
             edits = values.parse(self.values)
         secret = values.credential(edits)
         if secret:
-            raise ValueError(f"{secret} would put a credential into a plan; refer to a Secret instead")
+            raise texts.Refused("values", f"{secret} would put a credential into a plan; refer to a Secret instead")
         if self.git_file and not git_file.is_file(self.git_file):
-            raise ValueError("git_file is not the path of a YAML file inside a repository")
+            raise texts.Refused("git_file", "git_file is not the path of a YAML file inside a repository")
 
 
 def needs(snapshot: Snapshot, params: ValuesParams) -> Iterable[Need]:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -46,7 +47,7 @@ class SecretParams(Params, frozen=True):
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise ValueError("the Secret needs a name")
+            raise texts.Refused("name", "the Secret needs a name")
 
 
 def needs(_snapshot: Snapshot, _params: SecretParams) -> Iterable[Need]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Apply,
@@ -80,12 +81,12 @@ class StandaloneParams(Params, frozen=True):
 
     def __post_init__(self) -> None:
         if not re.search(r"[:@][^/]+$", self.image):
-            raise ValueError("the image has no tag and no digest: what runs would change by itself")
+            raise texts.Refused("image", "the image has no tag and no digest: what runs would change by itself")
         if self.address:
             try:
                 IPv4Address(self.address)
             except ValueError:
-                raise ValueError("address is no IPv4 address, like 10.0.0.5") from None
+                raise texts.Refused("address", "address is no IPv4 address, like 10.0.0.5") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -71,7 +72,10 @@ class ApplySetParams(Params, frozen=True):
     ] = 10
 
     def __post_init__(self) -> None:
-        self.objects()
+        try:
+            self.objects()
+        except ValueError as error:
+            raise texts.Refused("manifests", str(error)) from None
 
     def objects(self) -> tuple[Manifest, ...]:
         """The parsed manifests, in the order in which they are applied. :raises ValueError: one sentence."""

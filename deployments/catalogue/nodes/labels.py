@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -71,11 +72,11 @@ class _Target(Params, frozen=True):
     def __post_init__(self) -> None:
         known = _BY_NAME.get(self.kind.lower())
         if known is None:
-            raise ValueError(f"kind {self.kind!r} is not known here. Known are: {', '.join(KINDS)}")
+            raise texts.Refused("kind", f"kind {self.kind!r} is not known here. Known are: {', '.join(KINDS)}")
         if known.namespaced and not self.namespace:
-            raise ValueError(f"{known.kind} lives in a namespace: name it")
+            raise texts.Refused("namespace", f"{known.kind} lives in a namespace: name it")
         if not known.namespaced and self.namespace:
-            raise ValueError(f"{known.kind} lives in no namespace: leave it empty")
+            raise texts.Refused("namespace", f"{known.kind} lives in no namespace: leave it empty")
         names.check_key(self.key)
 
     @property

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from deployments.catalogue import texts
+
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _RESERVED = ("kubernetes.io", "k8s.io")
@@ -18,17 +20,19 @@ ARGO_INSTANCE = "app.kubernetes.io/instance"
 
 
 def check_key(key: str) -> None:
-    """:raises ValueError: not the key of a label or taint."""
+    """:raises Refused: not the key of a label or taint; the parameter is called ``key`` wherever there is one."""
     prefix, slash, name = key.rpartition("/")
     fits = not slash or (len(prefix) <= 253 and _PREFIX.fullmatch(prefix))
     if not fits or not _NAME.fullmatch(name):
-        raise ValueError(f"{key!r} is no key. Write it like storage or example.com/storage, at most 63 characters")
+        said = f"{key!r} is no key. Write it like storage or example.com/storage, at most 63 characters"
+        raise texts.Refused("key", said)
 
 
 def check_value(value: str) -> None:
-    """:raises ValueError: not the value of a label or taint."""
+    """:raises Refused: not the value of a label or taint."""
     if value and not _NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no value. Use letters, digits, '-', '_' and '.', at most 63, not at the ends")
+        said = f"{value!r} is no value. Use letters, digits, '-', '_' and '.', at most 63, not at the ends"
+        raise texts.Refused("value", said)
 
 
 def owner_of(key: str) -> str:

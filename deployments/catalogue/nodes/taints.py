@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     MARK,
     Action,
@@ -89,7 +90,8 @@ def _check_protected(protected: Iterable[str]) -> None:
         except ValueError:
             effect = "?"
         if effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
-            raise ValueError(f"protected: {clean(one, 80)!r} is no taint. Write it like storage=hdd")
+            said = f"protected: {clean(one, 80)!r} is no taint. Write it like storage=hdd"
+            raise texts.Refused("protected", said)
 
 
 def needs(_snapshot: Snapshot, params: TaintParams | UntaintParams) -> Iterable[Need]:

@@ -67,11 +67,11 @@ class ProposeParams(targets.ApplicationParams, frozen=True, kw_only=True):
         with texts.named("values"):
             secret = values.credential(values.parse(self.values))
         if secret:
-            raise ValueError(f"{secret} would put a credential into Git; refer to a Secret instead")
+            raise texts.Refused("values", f"{secret} would put a credential into Git; refer to a Secret instead")
         if credentials.looks_like_one(self.why):
-            raise ValueError("why must not hold a credential")
+            raise texts.Refused("why", "why must not hold a credential")
         if self.file and not git_file.is_file(self.file):
-            raise ValueError("file is not the path of a YAML file inside a repository")
+            raise texts.Refused("file", "file is not the path of a YAML file inside a repository")
 
 
 def needs(snapshot: Snapshot, params: ProposeParams) -> Iterable[Need]:

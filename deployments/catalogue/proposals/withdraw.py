@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import (
     Action,
     Blast,
@@ -39,7 +40,7 @@ class WithdrawParams(Params, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not hub.is_repository(self.repository):
-            raise ValueError("repository is not owner/name")
+            raise texts.Refused("repository", "repository is not owner/name")
 
 
 def needs(snapshot: Snapshot, params: WithdrawParams) -> Iterable[Need]:

@@ -44,9 +44,9 @@ class SetImageParams(DeploymentParams, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         found = _IMAGE.fullmatch(self.image)
         if found is None:
-            raise ValueError("the image is not written like registry/name:tag or registry/name@sha256:…")
+            raise texts.Refused("image", "the image is not written like registry/name:tag or registry/name@sha256:…")
         if not (found["tag"] or found["digest"]):
-            raise ValueError("the image has no tag and no digest: what runs would change by itself")
+            raise texts.Refused("image", "the image has no tag and no digest: what runs would change by itself")
 
 
 def _amount(what: str) -> Any:

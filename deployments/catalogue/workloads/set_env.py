@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from deployments.catalogue import texts
 from deployments.catalogue.action import MARK, Action, CannotPlan, Patch, PlanDraft, Precondition, Rule
 from deployments.catalogue.argo import ownership
 from deployments.catalogue.workloads import drop_container, git, rolling, targets, templates
@@ -32,15 +33,17 @@ class SetEnvParams(DeploymentParams, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """:raises ValueError: nothing to set, two sources at once, or a credential. The value is never quoted."""
         if bool(self.secret_name) != bool(self.secret_key):
-            raise ValueError("secret_name and secret_key belong together")
+            missing = "secret_key" if self.secret_name else "secret_name"
+            raise texts.Refused(missing, "secret_name and secret_key belong together")
         if self.operation == "remove" and (self.value or self.secret_name):
-            raise ValueError("to remove a variable, give neither a value nor a Secret")
+            given = "value" if self.value else "secret_name"
+            raise texts.Refused(given, "to remove a variable, give neither a value nor a Secret")
         if self.operation == "set" and bool(self.value) == bool(self.secret_name):
-            raise ValueError("give either a value, or secret_name and secret_key")
+            raise texts.Refused("value", "give either a value, or secret_name and secret_key")
         if templates.is_credential(self.variable, self.value):
-            raise ValueError(f"the value of {self.variable} {_REFUSED}")
+            raise texts.Refused("value", f"the value of {self.variable} {_REFUSED}")
         if any(mark in self.value for mark in templates.PLACEHOLDERS):
-            raise ValueError("the value holds text that the engine would replace")
+            raise texts.Refused("value", "the value holds text that the engine would replace")
 
 
 def needs(_snapshot: Snapshot, params: SetEnvParams) -> Iterable[Need]:
