@@ -24,6 +24,7 @@ from common.clock import now
 from deployments.states import RunState
 from monitoring.models import Component, Source
 from monitoring.selectors import STALE, Reading
+from portal import held
 from portal.accounts.access import may
 from portal.accounts.roles import Role
 from portal.checklists import choices
@@ -32,7 +33,7 @@ from portal.checklists.selectors import State, fetch, item_page, load, page_of
 from portal.checklists.selectors.board import DAYS, headline, held_back, needs_you, note
 from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
-from portal.checklists.selectors.status import component_facts, components, source_rows
+from portal.checklists.selectors.status import answering, component_facts, components, source_rows, status_page
 from portal.templatetags.drawn import drawn
 from portal.topics import allowed, spread
 from portal.views import approvalview, decisions, deploy, firing, holding, planpage, remedies, reports
@@ -106,6 +107,8 @@ class Batch:
             "connection": self._connection,
             "component": self._component,
             "status": self._status,
+            "status-head": self._status_head,
+            "sources-head": self._sources_head,
             "firing": self._firing,
             "run": self._run,
             "runs": self._runs,
@@ -113,12 +116,9 @@ class Batch:
             "plan": self._plan,
             "draft": self._draft,
             "decision": self._decision,
-            "approval": self._approval,
-            "approvals": self._approvals,
-            "holds": self._holds,
-            "freezes": self._freezes,
         }.get(kind)
-        drawn = draw(name) if draw is not None else {}
+        held_draw = held.DRAW.get(kind)
+        drawn = held_draw(name, self.role, self.at) if held_draw else draw(name) if draw else {}
         return [partial(target, html, _SWAPS.get(target, "outerMorph")) for target, html in drawn.items()]
 
     def due(self, topic: str) -> datetime | None:
@@ -138,7 +138,15 @@ class Batch:
         if kind == "firing":
             found = firing.reading_of(self.readings(settings.PORTAL_CLUSTER).values())
             return found.stale_at if found is not None and found.word != STALE else None
-        if kind in ("freezes", "approvals", "approval"):
+        if kind == "status-head":
+            ahead = map(self._component_due, Component.objects.values_list("pk", flat=True))
+            return min(filter(None, ahead), default=None)
+        if kind == "sources-head":
+            rows = Source.objects.filter(cluster=settings.PORTAL_CLUSTER).values_list("name", flat=True)
+            return min(
+                filter(None, (self.due(f"source:{settings.PORTAL_CLUSTER}/{name}") for name in rows)), default=None
+            )
+        if kind in ("freezes", "approvals", "approval", "policy"):
             return self._freeze_change()
         return None
 
@@ -306,6 +314,15 @@ class Batch:
         found = self._components(_number(name), STATUS_DAYS)
         return {f"status-{row.id}": drawn("status_row", row) for row in found}
 
+    def _status_head(self, _: str) -> dict[str, str]:
+        """The days of the strips are left out: no word depends on them."""
+        return {"headline": _html("headline", headline=status_page(settings.PORTAL_CLUSTER, self.at, 1).headline)}
+
+    def _sources_head(self, _: str) -> dict[str, str]:
+        cluster = settings.PORTAL_CLUSTER
+        rows = source_rows(cluster, list(Source.objects.filter(cluster=cluster)), self.at)
+        return {"sources-head": _html("sources_head", headline=answering(rows))}
+
     def _firing(self, _: str) -> dict[str, str]:
         return {"firing": _html("firing", **firing.context(self.readings(settings.PORTAL_CLUSTER).values()))}
 
@@ -340,27 +357,11 @@ class Batch:
     def _running(self, _: str) -> dict[str, str]:
         return {"running": _html("running", running=self._at_work())}
 
-    def _approval(self, name: str) -> dict[str, str]:
-        found = deploy.find_run(name)
-        if found is None:
-            return {}
-        return {f"approval-{found.pk}": _html("approval_state", approval=approvalview.of_run(found, self.at))}
-
-    def _approvals(self, _: str) -> dict[str, str]:
-        may_decide = may(self.role, "deployments.approve_plan")
-        return {"approvals-list": _html("approvals_list", waiting=approvalview.waiting(self.at), may_decide=may_decide)}
-
-    def _holds(self, _: str) -> dict[str, str]:
-        return {"holds": _html("holds", **holding.read().shown(self.at)["holds"])}
-
     def _freeze_change(self) -> datetime | None:
         """When a freeze begins or ends next, asked once a batch."""
         if self._frozen is None:
             self._frozen = (holding.changes_at(self.at),)
         return self._frozen[0]
-
-    def _freezes(self, _: str) -> dict[str, str]:
-        return {"freezes": _html("freezes", **holding.read().shown(self.at))}
 
     def _plan(self, name: str) -> dict[str, str]:
         """A request by its ulid, or a plan by its hash."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 
 def length(seconds: float) -> str:
@@ -67,6 +68,16 @@ def stamp(at: datetime) -> str:
     """23 Nov 2025, 14:02:11 UTC"""
     moment = at.astimezone(UTC)
     return f"{moment.day} {moment.strftime('%b %Y, %H:%M:%S')} UTC"
+
+
+def zoned(at: datetime, zone: str) -> str:
+    """19 Jan 2026, 08:00 Europe/Zurich (07:00 UTC); the day of UTC too where it is another one."""
+    local, there = at.astimezone(ZoneInfo(zone)), at.astimezone(UTC)
+    said = f"{day(local)} {local:%Y, %H:%M} {zone}"
+    if zone == "UTC":
+        return said
+    other = "" if local.date() == there.date() else f"{day(there)}, "
+    return f"{said} ({other}{minute(there)} UTC)"
 
 
 def since(at: datetime, now: datetime) -> str:

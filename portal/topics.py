@@ -24,6 +24,8 @@ _NEEDS = {
     "connection": "checklists.view_board",
     "component": "checklists.view_board",
     "status": "checklists.view_board",
+    "status-head": "checklists.view_board",
+    "sources-head": "checklists.view_board",
     "firing": "checklists.view_board",
     "run": "deployments.view_run",
     "runs": "deployments.view_run",
@@ -35,16 +37,17 @@ _NEEDS = {
     "approvals": "deployments.view_run",
     "holds": "checklists.view_board",
     "freezes": "checklists.view_board",
+    "policy": "deployments.view_run",
 }
 #: the other views of what an announcement names: with its name (``hold:7``) or, after ``=``, of everything there is
 _ALSO = {
     "item": ("item-page", "hold"),
     "phase": ("phase-bar", "phase-tile", "=board", "=headline"),
-    "source": ("connection",),
-    "component": ("status", "=firing"),
+    "source": ("connection", "=sources-head"),
+    "component": ("status", "=status-head", "=firing"),
     "run": ("approval", "=runs", "=running"),
     "runs": ("=running", "=board", "=approvals"),
-    "holds": ("=freezes",),
+    "holds": ("=freezes", *(f"=freezes:{tier}" for tier in range(4)), "=policy"),
 }
 
 

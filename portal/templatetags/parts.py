@@ -228,6 +228,13 @@ def clock(at: datetime | None, form: str = "time") -> SafeString:
     return format_html('<time datetime="{}">{}</time>', at.astimezone(UTC).isoformat(timespec="seconds"), text)
 
 
+@register.simple_tag
+def zoned(at: datetime, zone: str) -> SafeString:
+    """A moment on the wall clock of a zone, and in UTC where that is another one."""
+    stamp = at.astimezone(UTC).isoformat(timespec="seconds")
+    return format_html('<time datetime="{}">{}</time>', stamp, times.zoned(at, zone))
+
+
 _TIERS = ("no change", "reversible", "disruptive", "destructive")
 
 

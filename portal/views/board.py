@@ -226,7 +226,7 @@ def status(request: HttpRequest) -> HttpResponse:
     found = fetch.readings(cluster, moment)
     page = status_page(cluster, moment, STATUS_DAYS, found)
     grouped = [(name, list(rows)) for name, rows in groupby(page.components, key=lambda row: row.group)]
-    topics = source_topics(page.sources) + [f"status:{row.id}" for row in page.components] + ["firing"]
+    topics = source_topics(page.sources) + [f"status:{row.id}" for row in page.components] + ["status-head", "firing"]
     context = {"page": page, "component_groups": grouped, "topics": topics} | remedies.nodes(cluster)
     context |= firing.context(found.by_check.values())
     return render(request, "pages/status.html", context)

@@ -39,8 +39,10 @@ def decisions(request: HttpRequest) -> HttpResponse:
     """``/decisions/``: open ones first, then the records, newest first."""
     here, page = project(), page_number(request)
     records = list(Decision.objects.filter(project=here).order_by("-at", "-pk")[(page - 1) * PAGE : page * PAGE + 1])
+    subjects = [open_context(here, key) for key in choices.SUBJECTS]
     context = {
-        "subjects": [open_context(here, key) for key in choices.SUBJECTS],
+        "subjects": subjects,
+        "open": sum(bool(each and each["options"]) for each in subjects),
         "records": records[:PAGE],
         "more": older(request, page, len(records) > PAGE),
     }

@@ -152,7 +152,7 @@ def plan_page(request: HttpRequest, found: Plan, context: str, refusal: str = ""
     shown_to = plan_context(found, role(request), context, refusal)
     waiting = shown_to["waiting_run"]
     shown_to |= approvalview.panel(waiting, member(request), now())
-    shown_to["topics"] = [f"plan:{found.pk}", "freezes", *([f"approval:{waiting.pk}"] if waiting else [])]
+    shown_to["topics"] = [f"plan:{found.pk}", f"freezes:{found.tier}", *([f"approval:{waiting.pk}"] if waiting else [])]
     return render(request, "pages/plan.html", shown_to, status=status)
 
 
@@ -173,7 +173,7 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         asks = approvalview.asks(found)
     except Refusal as unreadable:
         asks, refusal = "", str(unreadable)
-    holds = holding.read().shown(now())
+    holds = holding.read().shown(now(), view.tier)
     return {
         "plan": view,
         "item": item_of_context(context),
@@ -186,7 +186,7 @@ def plan_context(found: Plan, who: Role | None, context: str, refusal: str = "")
         "may_propose": may(who, "deployments.make_plan"),
         "phrase": gates.phrase(found),
         **holds,
-        "frozen_here": any(view.tier in each["numbers"] for each in holds.get("frozen", ())),
+        "frozen_here": bool(holds.get("frozen")),
         "off_why": "" if waiting else _off(view, who, lock.run if lock else None),
         "run_text": "Ask for approval" if asks else "Run this plan",
         "idempotency_key": new_key(),

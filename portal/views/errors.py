@@ -8,13 +8,16 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 
+from common.clock import now
+from portal import times
 from portal.accounts.access import role
 
-_AWAY = (
-    "Nothing new is accepted while it is away; runs that were accepted go on when it is back. If you have just "
-    "clicked, go back in a moment and send the same form again: it counts only once."
-)
+_AWAY = "Nothing new is accepted while it is away; runs that were accepted go on when it is back."
+_CLICKED = "If you have just clicked, go back in a moment and send the same form again: it counts only once."
+#: seconds after which a browser, and whoever reads Retry-After, asks again
+_RETRY = 5
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
@@ -39,8 +42,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; 503 when it was the database, for then nobody knows what became of a click, and it may be sent again."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        answer = _plain(request, "The database does not answer", _AWAY, 503)
-        answer["Retry-After"] = "5"
+        answer = _plain(request, "The database does not answer", _AWAY, 503, _CLICKED)
+        answer["Retry-After"] = str(_RETRY)
         return answer
     sentence = "The portal broke, not your cluster. Nothing was changed by this page. Try again in a minute."
     return _plain(request, "Something broke here", sentence, 500)
@@ -51,7 +54,28 @@ def _script(request: HttpRequest) -> bool:
     return bool(request.headers.get("HX-Request"))
 
 
-def _plain(request: HttpRequest, title: str, sentence: str, status: int) -> HttpResponse:
+def _plain(request: HttpRequest, title: str, sentence: str, status: int, after: str = "") -> HttpResponse:
     if _script(request):
-        return HttpResponse(f"{title}. {sentence}", status=status, content_type="text/plain; charset=utf-8")
-    return HttpResponse(render_to_string("plain_error.html", {"title": title, "sentence": sentence}), status=status)
+        said = f"{title}. {sentence} {after}".strip()
+        return HttpResponse(said, status=status, content_type="text/plain; charset=utf-8")
+    theme, reads = request.COOKIES.get("theme", ""), request.method == "GET"
+    shown = {
+        "title": title,
+        "sentence": sentence,
+        "after": after,
+        "status": status,
+        "again": reads and status >= 500,
+        "retry": _RETRY if reads and status == 503 else 0,
+        "theme": theme if theme in ("light", "dark") else "",
+        "at": times.stamp(now()),
+        "sheets": _sheets(),
+    }
+    return HttpResponse(render_to_string("plain_error.html", shown), status=status)
+
+
+def _sheets() -> list[str]:
+    """The style sheets, or none when their manifest is what is missing: the page is words first."""
+    try:
+        return [static("css/tokens.css"), static("css/app.css")]
+    except (ValueError, OSError):
+        return []

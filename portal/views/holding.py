@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models import CharField, F, IntegerField, TextField, Value
 from django.db.models.functions import Cast
 
-from deployments import freezes, gates, policies
+from deployments import freezes, policies
 from deployments.errors import Refusal
 from deployments.freezes import Freeze, Frozen
 from deployments.models import ClusterPolicy, Review, WriteStop
@@ -41,14 +41,17 @@ class Holding:
     windows: tuple[Freeze, ...] | None
     error: str = ""
 
-    def shown(self, at: datetime) -> dict[str, Any]:
-        """The context of ``parts/holds.html`` (as ``holds``) and of ``parts/freezes.html``."""
+    def shown(self, at: datetime, tier: int | None = None) -> dict[str, Any]:
+        """The context of ``parts/holds.html`` (as ``holds``) and of ``parts/freezes.html``; ``tier``: only the freezes
+        that concern a plan of it."""
         frame: dict[str, Any] = {"holds": {"stop": self.stop, "glass": self.glass}}
         if self.windows is None:
             return frame | {"policy_error": self.error}
+        windows = [each for each in self.windows if tier is None or tier in each.tiers]
         return frame | {
-            "frozen": [_frozen(each) for each in freezes.current(self.windows, at)],
-            "coming": [_frozen(each) for each in freezes.coming(self.windows, at)],
+            "one_tier": tier is not None,
+            "frozen": [_frozen(each) for each in freezes.current(windows, at)],
+            "coming": [_frozen(each) for each in freezes.coming(windows, at)],
         }
 
 
@@ -102,9 +105,9 @@ def _frozen(frozen: Frozen) -> dict[str, Any]:
         "name": freeze.name,
         "reason": freeze.reason,
         "tiers": _tiers(freeze.tiers),
-        "numbers": freeze.tiers,
-        "since": gates.moment(frozen.since, freeze.time_zone),
-        "until": gates.moment(frozen.until, freeze.time_zone),
+        "since": frozen.since,
+        "until": frozen.until,
+        "zone": freeze.time_zone,
     }
 
 

@@ -21,7 +21,7 @@ from monitoring.models import Source
 from portal.accounts.access import public, requires
 from portal.accounts.roles import Role
 from portal.checklists.models import Project
-from portal.checklists.selectors.status import source_rows
+from portal.checklists.selectors.status import answering, source_rows
 from portal.views.common import PAGE, older, page_number
 
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
@@ -122,14 +122,13 @@ def connections(request: HttpRequest) -> HttpResponse:
     cluster = settings.PORTAL_CLUSTER
     rows = list(Source.objects.filter(cluster=cluster))
     sources = source_rows(cluster, rows, now())
-    answering = sum(source.word == "verified" for source in sources)
     context = {
-        "headline": f"{answering} of {len(sources)} sources answer",
+        "headline": answering(sources),
         "sources": sources,
         "one_identity": not settings.PORTAL_WRITE_KUBECONFIG,
         "about": _about(rows),
         "roles": [(role.value, text) for role, text in _ROLES.items()],
-        "topics": [f"connection:{source.cluster}/{source.name}" for source in sources],
+        "topics": ["sources-head", *(f"connection:{source.cluster}/{source.name}" for source in sources)],
     }
     return render(request, "pages/settings.html", context)
 

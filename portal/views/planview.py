@@ -90,6 +90,13 @@ class PlanView:
     targets: tuple[str, ...]
 
     @property
+    def state(self) -> str:
+        """Whether it can run as it stands, in the word with which the page's title begins."""
+        if self.moved:
+            return "Moved"
+        return "Ready" if all(pre.met for pre in self.preconditions) else "Unmet"
+
+    @property
     def missing_rules(self) -> tuple[str, ...]:
         """What an administrator must grant, line by line."""
         return tuple(right.rule for right in self.rights if not right.allowed and right.rule)

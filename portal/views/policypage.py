@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +14,10 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from common.clock import now
-from deployments import policies, policy, stops
+from deployments import freezes, policies, policy, stops
 from deployments.catalogue import registry
 from deployments.errors import Refusal
+from deployments.freezes import Freeze
 from deployments.models import ClusterPolicy, Telling
 from deployments.policy import Limit, Policy
 from portal.accounts.access import WRITE, lowest, may, member, requires, role
@@ -39,7 +41,7 @@ def _page(request: HttpRequest, refusal: str = "", reason: str = "", status: int
         "may_stop": may(role(request), stops.STOP),
         "stop_role": lowest(stops.STOP),
         "sources": ClusterPolicy.objects.filter(cluster=cluster),
-        "topics": ["freezes"],
+        "topics": ["freezes", "policy"],
         "notifies": bool(settings.PORTAL_NOTIFY_URL_FILE),
         "telling": Telling.objects.filter(cluster=cluster).first(),
         **holding.read().shown(moment),
@@ -52,7 +54,7 @@ def _page(request: HttpRequest, refusal: str = "", reason: str = "", status: int
     context |= {
         "tiers": [_tier(found, tier) for tier in range(4)] if found else [],
         "limits": [row for each in found for row in _limits(each)],
-        "windows": [freeze for each in found for freeze in each.freezes],
+        "windows": [_window(freeze, moment) for each in found for freeze in each.freezes],
         "approval_minutes": min((each.approval_minutes for each in found), default=0),
         "waiting_hours": round(min((each.waiting_minutes for each in found), default=0) / 60, 1),
         "empty_groups": _empty_groups(found),
@@ -65,6 +67,18 @@ def _tier(found: tuple[Policy, ...], tier: int) -> dict[str, Any]:
     seats = [seat for each in found for seat in policy.seats(each, tier, production=production)]
     words = " and ".join(dict.fromkeys(seat.words for seat in seats))
     return {"tier": tier, "word": _TIERS[tier], "asks": words}
+
+
+def _window(freeze: Freeze, at: datetime) -> dict[str, Any]:
+    """A freeze as it was written, its moments as moments; of a cron line the stretch that is on or comes next."""
+    if freeze.cron:
+        since = next((begin for begin, _ in freeze.stretches(at, at + freezes.AHEAD)), None)
+        bounds: dict[str, Any] = {"since": since}
+    else:
+        since, until = freeze.local(freeze.begins), freeze.local(freeze.ends)
+        bounds = {"since": since, "until": until, "over": until <= at}
+    shown = {"name": freeze.name, "reason": freeze.reason, "tiers": freeze.tiers, "time_zone": freeze.time_zone}
+    return shown | {"cron": freeze.cron, "lasts": freeze.lasts} | bounds
 
 
 def _limits(found: Policy) -> Iterator[tuple[str, str]]:

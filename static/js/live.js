@@ -1,4 +1,4 @@
-/* Starts before htmx, to miss no event of the first connect. */
+/* Before htmx, to miss no event */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -19,7 +19,7 @@
     : s < 86_400 ? `${Math.floor(s / 3600)} h ${pad(Math.floor(s % 3600 / 60))} m` : `${Math.floor(s / 86_400)} d ${Math.floor(s % 86_400 / 3600)} h`;
   const PHRASE = { ago: (s) => `${rough(s)} ago`, for: rough, elapsed: length };
 
-  /* out of sight every ten seconds: a table is dear to lay out */
+  /* out of sight seldom: tables are dear to lay out */
   function ages() {
     const moment = now();
     const due = (node) => moment % 1e4 < 1e3 || Math.abs(node.getBoundingClientRect().top) < innerHeight;
@@ -97,7 +97,8 @@
     changes();
     lines();
     tail();
-    const goto = $("[data-goto]");
+    const named = $("[data-title]"), goto = $("[data-goto]");
+    if (named) document.title = document.title.replace(/^.*?(?= · )/, () => named.dataset.title);
     if (goto) location.replace(goto.dataset.goto);
   }
 
@@ -138,7 +139,7 @@
       const mine = document.getElementById(group.id);
       if (!mine) { log.append(group); continue; }
       $(".meta", mine).textContent = $(".meta", group).textContent;
-      for (const line of all(".ll", group)) if (!document.getElementById(line.id)) mine.append(line);
+      for (const line of all(".ll", group)) if (!document.getElementById(line.firstChild.id)) mine.append(line);
     }
   }
   function lines() {
@@ -157,13 +158,12 @@
       return;
     }
     inbox.remove();
+    /* the newest line is the one tab stop, arrows lead from it */
+    for (const old of all(".newest", box)) { old.classList.remove("newest"); old.firstChild.tabIndex = -1; }
     place(inbox);
     box.dataset.last = last;
-    $(".newest", box)?.classList.remove("newest");
-    document.getElementById(`L${last}`)?.classList.add("newest");
     put($("#log-count"), `${last} lines`);
   }
-  /* also where only the box has changed its height */
   function tail() {
     const box = $("#log-box");
     if (box && document.body.dataset.tail !== "off") box.scrollTop = box.scrollHeight;

@@ -1,4 +1,4 @@
-/* What a person does on a page: keys, copy, filter, log tools, menus. All works without it. */
+/* Keys, copy, filters, log tools, menus. All works without it. */
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -7,12 +7,11 @@
 
   /* keyboard: nothing destructive has a data-key */
   let prefix = "", prefixAt = 0;
-  const NAMES = { "j / k": "Next, previous row", "?": "This help" };
   function help() {
     const list = $("[data-keys-list]"), dialog = $("#keys-help");
     if (!dialog) return;
     const rows = all("[data-key]").map((node) => [node.dataset.key, node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.textContent.replace(/\s+/g, " ").trim()]);
-    list.replaceChildren(...[...rows, ...Object.entries(NAMES)].flatMap(([key, name]) => {
+    list.replaceChildren(...[...rows, ["j / k", "Next, previous row or log line"], ["?", "This help"]].flatMap(([key, name]) => {
       const dt = document.createElement("dt"), dd = document.createElement("dd");
       for (const part of key.split(" ")) { const k = document.createElement("kbd"); k.textContent = part; dt.append(k, " "); }
       dd.textContent = name;
@@ -20,8 +19,8 @@
     }));
     dialog.showModal();
   }
-  function move(step) {
-    const rows = all("[data-row]").filter((row) => row.offsetParent !== null);
+  function move(step, line) {
+    const rows = all(line ? ".ll" : "[data-row]").filter((row) => row.offsetParent !== null);
     if (!rows.length) return;
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const row = rows[Math.min(rows.length - 1, Math.max(0, at + step))];
@@ -34,10 +33,11 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    if (document.body.dataset.keys === "off" || $("dialog[open]")) return;
-    const key = event.key;
+    const key = event.key, line = event.target.matches(".no");
+    if ((document.body.dataset.keys === "off" && key.length < 2) || $("dialog[open]")) return;
     if (key === "?") { event.preventDefault(); help(); return; }
-    if (key === "j" || key === "k") { event.preventDefault(); move(key === "j" ? 1 : -1); return; }
+    const step = { j: 1, k: -1, ArrowDown: +line, ArrowUp: -line }[key];
+    if (step) { event.preventDefault(); move(step, line); return; }
     const chord = prefix && event.timeStamp - prefixAt < 1200 ? `${prefix} ${key}` : key;
     const node = $(`[data-key="${CSS.escape(chord)}"]`);
     prefix = key; prefixAt = event.timeStamp;
@@ -46,7 +46,7 @@
 
   /* copy */
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-copy]");
+    const button = event.target.closest("[data-copy]");
     if (button) {
       const text = button.dataset.copy || $("code", button.parentElement).textContent;
       navigator.clipboard?.writeText(text).then(() => {
@@ -55,27 +55,28 @@
         setTimeout(() => delete button.dataset.done, 1500);
       });
     }
-    if (event.target.closest?.("[data-reload]")) location.reload();
+    if (event.target.closest("[data-reload]")) location.reload();
     const open = $("details.user[open]");
     if (open && !open.contains(event.target)) open.open = false;
-    const toggle = event.target.closest?.("[data-toggle-class]");
+    const toggle = event.target.closest("[data-toggle-class]");
     if (toggle) {
       const pressed = toggle.getAttribute("aria-pressed") !== "true";
-      toggle.setAttribute("aria-pressed", String(pressed));
+      toggle.setAttribute("aria-pressed", pressed);
       $(toggle.dataset.target).classList.toggle(toggle.dataset.toggleClass, toggle.dataset.when === "off" ? !pressed : pressed);
     }
-    if (event.target.closest?.("[data-follow]")) follow(document.body.dataset.tail === "off");
+    if (event.target.closest("[data-follow]")) follow(document.body.dataset.tail === "off");
   });
 
   /* filters */
   document.addEventListener("input", (event) => {
     const field = event.target, wanted = field.value.trim().toLowerCase();
+    const has = (node) => node.textContent.toLowerCase().includes(wanted);
     if (field.dataset.filter) {
-      for (const row of all(`${field.dataset.filter} [data-row]`)) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+      for (const row of all(`${field.dataset.filter} [data-row]`)) row.hidden = !has(row);
     }
     if (field.dataset.find) {
       const found = all(`${field.dataset.find} .ll`).filter((line) => {
-        const hit = wanted !== "" && line.textContent.toLowerCase().includes(wanted);
+        const hit = wanted !== "" && has(line);
         line.classList.toggle("found", hit);
         return hit;
       });
@@ -85,17 +86,16 @@
     }
   });
 
-  /* follow the log until the reader scrolls up */
   const box = $("#log-box");
   function follow(yes) {
-    document.body.dataset.tail = yes ? "on" : "off";
     const button = $("[data-follow]");
-    button?.setAttribute("aria-pressed", String(yes));
-    if (button) button.lastElementChild.textContent = yes ? "Following" : "Follow";
-    if (yes && box) box.scrollTop = box.scrollHeight;
+    document.body.dataset.tail = yes ? "on" : "off";
+    button.setAttribute("aria-pressed", yes);
+    button.lastElementChild.textContent = yes ? "Following" : "Follow";
+    if (yes) box.scrollTop = box.scrollHeight;
   }
   if (box) {
-    const line = location.hash.startsWith("#L") && document.getElementById(location.hash.slice(1));
+    const line = $(":target", box);
     if (line) { line.closest("details").open = true; follow(false); line.scrollIntoView({ block: "center" }); }
     else box.scrollTop = box.scrollHeight;
     box.addEventListener("scroll", () => {

@@ -341,8 +341,9 @@ def test_a_freeze_is_said_on_the_overview_the_plan_and_the_policy(client_for: Cl
     )
     for address in ("/", f"/plans/{plan.pk}/", "/policy/"):
         page = text(client_for(Role.VIEWER), address)
-        assert "Frozen: exam." in page and "Runs of tiers 2 and 3 wait until" in page, address
-        assert "Freeze “night” of tiers 1, 2 and 3 begins" in page
+        whose = "This plan waits" if "plans" in address else "Runs of tiers 2 and 3 wait"
+        assert "Frozen: exam." in page and f"{whose} until" in page, address
+        assert f"Freeze “night”{'' if 'plans' in address else ' of tiers 1, 2 and 3'} begins" in page
     found = rows.falls_due(["freezes", "approvals", "approval:x"])
     assert set(found) == {"freezes", "approvals", "approval:x"}
     assert all(abs(due.replace(tzinfo=None) - ends) < timedelta(seconds=1) for due in found.values())
@@ -355,7 +356,32 @@ def test_the_glass_is_offered_where_a_freeze_holds_the_plan_and_not_beside_it(cl
     for tier, offered in ((1, False), (2, True)):
         made = make_plan(tier=tier, digest=f"{tier}" * 64)
         page = text(client_for(Role.ADMIN), f"/plans/{made.pk}/")
-        assert "Frozen: exam." in page and ("Break the glass" in page) is offered
+        assert ("Frozen: exam." in page) is offered and ("Break the glass" in page) is offered
+        live = "".join(rows.render(f"freezes:{tier}", Role.ADMIN))
+        assert 'id="freezes"' in live and ("Frozen: exam." in live) is offered
+    assert "freezes:2" in rows.spread(["holds"]) and rows.allowed("freezes:2", Role.VIEWER)
+
+
+def test_freeze_windows_are_moments_with_a_zone_and_never_raw(client_for: ClientFor, board: Project) -> None:
+    week = {"name": "exam", "reason": "Exam week", "tiers": [2, 3], "from": "2030-01-19", "to": "2030-01-24T18:00"}
+    gone = {"name": "move", "reason": "The move", "from": "2020-06-01", "to": "2020-06-02"}
+    nights = {"name": "nights", "reason": "Nobody watches", "cron": "0 20 * * *", "lasts": "11h"}
+    zone = {"time_zone": "Europe/Zurich"}
+    policy(freezes=[week | zone, gone, nights | zone])
+    page = text(client_for(Role.VIEWER), "/policy/")
+    assert '<time datetime="2030-01-18T23:00:00+00:00">19 Jan 2030, 00:00 Europe/Zurich (18 Jan, 23:00 UTC)' in page
+    assert '<time datetime="2030-01-24T17:00:00+00:00">24 Jan 2030, 18:00 Europe/Zurich (17:00 UTC)</time>' in page
+    assert "1 Jun 2020, 00:00 UTC</time> to" in page and "over</span>" in page
+    assert re.search(r"<code>0 20 \* \* \*</code> Europe/Zurich, for 11h each; next <time", page)
+    assert not re.search(r">[^<]*\d{4}-\d\d-\d\d", page.split("<main", 1)[1])
+
+
+def test_the_policys_headline_turns_with_the_stop(client_for: ClientFor, board: Project) -> None:
+    assert "policy" in rows.spread(["holds"])
+    assert 'data-title="Writes allowed"' in "".join(rows.render("policy", Role.VIEWER))
+    client_for(Role.ADMIN).post("/policy/stop/", {"reason": "Storage is being moved"})
+    said = "".join(rows.render("policy", Role.VIEWER))
+    assert 'data-title="Stopped"' in said and "All writes are stopped" in said
 
 
 def test_a_policy_nobody_can_read_is_said(client_for: ClientFor, plan: Plan) -> None:

@@ -85,8 +85,8 @@ PAGES = {
     "/phases/": {"headline", "phase-bar", "runs", "holds"},
     "/phases/2-platform-services/": {"item", "phase", "runs", "holds"},
     "/items/FIRST/": {"item-page", "runs", "holds"},
-    "/status/": {"source", "status", "firing", "runs", "holds"},
-    "/settings/": {"connection", "runs", "holds"},
+    "/status/": {"source", "status", "status-head", "firing", "runs", "holds"},
+    "/settings/": {"connection", "sources-head", "runs", "holds"},
 }
 
 
@@ -105,10 +105,11 @@ def test_a_page_asks_only_for_what_it_shows(board: Project, client_for: ClientFo
 def test_an_announcement_concerns_every_view_of_the_thing() -> None:
     assert rows.spread(["item:7"]) == {"item:7", "item-page:7", "hold:7"}
     assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board", "headline"}
-    assert rows.spread(["component:2"]) == {"component:2", "status:2", "firing"}
-    assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b"}
+    assert rows.spread(["component:2"]) == {"component:2", "status:2", "status-head", "firing"}
+    assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b", "sources-head"}
     assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board", "approval:x", "approvals"}
-    assert rows.spread(["holds"]) == {"holds", "freezes"}
+    freezes = {"freezes", *(f"freezes:{tier}" for tier in range(4))}
+    assert rows.spread(["holds"]) == {"holds", "policy"} | freezes
     assert rows.spread(["check:1", "session:2"]) == {"check:1", "session:2"}
 
 

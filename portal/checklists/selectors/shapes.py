@@ -182,6 +182,11 @@ class Headline:
     sentence: str
     oldest_at: datetime | None = None
 
+    @property
+    def state(self) -> str:
+        """The shortest true answer, with which the page's title begins: ``2 failing, 1 degraded``."""
+        return ", ".join(part.text for part in self.parts) or self.lead
+
 
 @dataclass(frozen=True, slots=True)
 class NeedsYou:

@@ -57,6 +57,12 @@ def _headline(rows: Sequence[ComponentRow], oldest: datetime | None) -> Headline
     return Headline(lead, tuple(shown), why, oldest)
 
 
+def answering(rows: Sequence[SourceRow]) -> str:
+    """``4 of 5 sources answer``."""
+    good = sum(row.word is ItemWord.VERIFIED for row in rows)
+    return f"{good} of {len(rows)} sources answer"
+
+
 def source_rows(cluster: str, sources: Sequence[Source], now: datetime) -> tuple[SourceRow, ...]:
     """The known sources in their order, those nobody has read yet included, then any other."""
     by_name = {source.name: source for source in sources}
