@@ -34,7 +34,7 @@ from deployments.catalogue.argo import calls, credentials, git_file, helm, targe
 from deployments.catalogue.argo.git_patch import words
 from deployments.catalogue.argo.set_values import not_overridden
 from deployments.catalogue.argo.values import Edit
-from deployments.catalogue.proposals import changing, hub, placing
+from deployments.catalogue.proposals import asking, changing, hub, placing
 from deployments.catalogue.proposals.changing import Change
 from deployments.catalogue.proposals.placing import Place
 from integrations.kubernetes.custom import Application
@@ -42,7 +42,6 @@ from monitoring.checks.text import clean, count
 from monitoring.snapshot import Missing, Need, Objects, Snapshot
 
 SLUG = "propose-in-git"
-_SECONDS = 120
 _UNDO = "Withdraw it (action withdraw-proposal): the pull request is closed and its branch deleted, nothing is merged."
 
 
@@ -213,16 +212,7 @@ class _Proposal(NamedTuple):
         return {"repository": self.repository, "branch": self.change.branch}
 
     def step(self, kind: str) -> partial[StepSpec]:
-        """One run at a time makes one change; the name is a target's, so it has no slashes."""
-        target = f"{self.repository}:{self.change.branch.removeprefix(hub.PREFIX)}".replace("/", ":")
-        return partial(
-            StepSpec,
-            how="GitHub's API",
-            resource=f"{kind}.github",
-            namespace="",
-            name=target,
-            timeout_seconds=_SECONDS,
-        )
+        return asking.step(kind, self.repository, self.change.branch)
 
 
 def _branch(it: _Proposal) -> StepSpec:

@@ -22,13 +22,12 @@ from deployments.catalogue.action import (
     StepSpec,
     Verification,
 )
-from deployments.catalogue.proposals import hub
+from deployments.catalogue.proposals import asking, hub
 from deployments.catalogue.proposals.hub import Pull
 from monitoring.checks.text import clean, count
 from monitoring.snapshot import Missing, Need, Snapshot
 
 SLUG = "withdraw-proposal"
-_SECONDS = 120
 _UNDO = "Propose it again (action propose-in-git): the same change makes the same branch anew."
 
 
@@ -112,17 +111,11 @@ def _only_ours(snapshot: Snapshot, params: WithdrawParams, pull: Pull) -> Precon
 
 def _steps(snapshot: Snapshot, params: WithdrawParams, pull: Pull) -> Iterable[StepSpec]:
     name = params.repository
-    target = f"{name}:{pull.head.removeprefix(hub.PREFIX)}".replace("/", ":")
     if pull.state == "open":
         closed = Condition("github_pull_closed", {"repository": name, "number": pull.number})
-        yield StepSpec(
+        yield asking.step("PullRequest", name, pull.head)(
             verb="close",
             title=f"Close pull request #{pull.number}",
-            how="GitHub's API",
-            resource="PullRequest.github",
-            namespace="",
-            name=target,
-            timeout_seconds=_SECONDS,
             effect=Call(
                 service="github",
                 method="PATCH",
@@ -135,14 +128,9 @@ def _steps(snapshot: Snapshot, params: WithdrawParams, pull: Pull) -> Iterable[S
         )
     if hub.read_ref(snapshot, name, pull.head):
         gone = Condition("github_branch_gone", {"repository": name, "branch": pull.head})
-        yield StepSpec(
+        yield asking.step("Branch", name, pull.head)(
             verb="delete",
             title=f"Delete branch {pull.head}",
-            how="GitHub's API",
-            resource="Branch.github",
-            namespace="",
-            name=target,
-            timeout_seconds=_SECONDS,
             effect=Call(
                 service="github",
                 method="DELETE",
