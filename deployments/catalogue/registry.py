@@ -36,6 +36,16 @@ class Field:
     pattern: bool = False
 
     @property
+    def title(self) -> str:
+        """The name as a form's label says it: ``hold_seconds`` is *Hold seconds*."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def hint(self) -> str:
+        """The description where it says more than the label."""
+        return "" if self.about.lower() == self.title.lower() else self.about
+
+    @property
     def shown(self) -> str:
         """The default as a form or a page shows it."""
         if isinstance(self.default, tuple | list):

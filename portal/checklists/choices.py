@@ -64,11 +64,16 @@ def read_open(readers: collect.Readers, at: datetime) -> int:
     return done
 
 
-def _due(project: Project, subject: Subject, at: datetime) -> bool:
-    wanted = ItemSpan.objects.filter(
+def is_open(project: Project, subject: Subject) -> bool:
+    """Whether the item is in a word that asks for a decision; its options are read only meanwhile, and old ones say
+    nothing of the cluster any more."""
+    return ItemSpan.objects.filter(
         item__project=project, item__key=subject.item, item__retired=False, closed_at=None, word__in=_OPEN
-    )
-    if not wanted.exists():
+    ).exists()
+
+
+def _due(project: Project, subject: Subject, at: datetime) -> bool:
+    if not is_open(project, subject):
         return False
     return not Choice.objects.filter(project=project, key=subject.key, at__gt=at - AGAIN).exists()
 

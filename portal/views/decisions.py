@@ -25,7 +25,8 @@ def open_context(found: Project, key: str) -> dict[str, Any] | None:
         return None
     reading = Choice.objects.filter(project=found, key=key).first()
     item = choices.item_of(found, subject)
-    options = [_shown(option) for option in reading.options] if reading is not None else []
+    asked = reading is not None and choices.is_open(found, subject)
+    options = [_shown(option) for option in reading.options] if reading is not None and asked else []
     return {"subject": subject, "reading": reading, "options": options, "item": item}
 
 

@@ -68,14 +68,15 @@ def _plain(request: HttpRequest, title: str, sentence: str, status: int, after: 
         "retry": _RETRY if reads and status == 503 else 0,
         "theme": theme if theme in ("light", "dark") else "",
         "at": times.stamp(now()),
-        "sheets": _sheets(),
+        "icon": _static("favicon.svg"),
+        "sheets": [sheet for sheet in map(_static, ("css/tokens.css", "css/app.css")) if sheet],
     }
     return HttpResponse(render_to_string("plain_error.html", shown), status=status)
 
 
-def _sheets() -> list[str]:
-    """The style sheets, or none when their manifest is what is missing: the page is words first."""
+def _static(name: str) -> str:
+    """The address of a static file, empty when the manifest is what is missing: the page is words first."""
     try:
-        return [static("css/tokens.css"), static("css/app.css")]
+        return static(name)
     except (ValueError, OSError):
-        return []
+        return ""

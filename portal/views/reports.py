@@ -126,7 +126,9 @@ def _found(data: Mapping[str, Any]) -> dict[str, Any]:
     claims.sort(key=lambda claim: order.get(str(claim.get("verdict")), 2))
     new = sum(item.get("match") == "proposed" for item in items)
     return {
-        "headline": f"{counts['confirmed']} of {len(claims)} claims confirmed"
+        "headline": "No claim that a check could verify"
+        if not claims
+        else f"{counts['confirmed']} of {len(claims)} claim{'' if len(claims) == 1 else 's'} confirmed"
         + (f", {counts['contradicted']} contradicted" if counts["contradicted"] else ""),
         "claims_sentence": _claims_sentence(claims),
         "claims": [

@@ -91,6 +91,7 @@ class RunView:
     held_seconds: int
     steps: tuple[StepLine, ...]
     steps_done: int
+    steps_skipped: int
     steps_seconds: float | None
     verify: VerifyLine | None
     undo_sentence: str
@@ -158,7 +159,8 @@ def run_view(run: Run, steps: Sequence[Step], now: datetime) -> RunView:
         hold_seconds=hold,
         held_seconds=held,
         steps=lines,
-        steps_done=sum(step.state in ("done", "skipped") for step in lines),
+        steps_done=sum(step.state == "done" for step in lines),
+        steps_skipped=sum(step.state == "skipped" for step in lines),
         steps_seconds=(max(ended) - run.started_at).total_seconds() if ended and run.started_at else None,
         verify=_verify(run, evidence),
         undo_sentence=document.undo,

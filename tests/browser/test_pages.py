@@ -55,6 +55,15 @@ def test_no_page_scrolls_sideways(width: int, visitor: Visitor, site: Site) -> N
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
+def test_a_long_button_wraps_on_a_phone(visitor: Visitor, site: Site) -> None:
+    item = site.pull("turn", "alert-channels", "failing")
+    page = visitor.sign_in("operator", viewport={"width": 320, "height": 740})
+    page.goto(f"/items/{item}/")
+    expect(page.get_by_role("link", name="fill in and plan")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    site.pull("turn", "alert-channels", "verified")
+
+
 def test_a_phone_reaches_menu_plan_and_cancel(visitor: Visitor, site: Site) -> None:
     page = visitor.sign_in("operator", viewport={"width": 360, "height": 740}, has_touch=True)
     page.get_by_role("button", name="Menu").click()

@@ -119,7 +119,7 @@ def test_what_waits_is_listed_with_what_an_approver_reads_first(client_for: Clie
         assert said in page
     assert f'formaction="/runs/{asked.pk}/approve/"' in page
     assert 'id="nav-approvals" data-state="waiting_for_approval">1' in page
-    assert "1 needs you" in page
+    assert "1 to approve" in page
 
 
 def test_ones_own_request_is_shown_without_buttons(client_for: ClientFor, asked: Run) -> None:
@@ -428,7 +428,17 @@ def test_each_live_part_is_on_its_page_and_holds_nothing_of_a_person(client_for:
 
 
 def test_the_list_keeps_what_an_approver_is_typing(client_for: ClientFor, asked: Run) -> None:
-    (fragment,) = rows.render("approvals", Role.APPROVER)
+    _, fragment = rows.render("approvals", Role.APPROVER)
     assert re.search(rf'id="decide-{asked.pk}" hx-morph-skip', fragment)
     assert rows.render("approvals", Role.VIEWER)
-    assert "formaction" not in rows.render("approvals", Role.VIEWER)[0]
+    assert "formaction" not in "".join(rows.render("approvals", Role.VIEWER))
+
+
+def test_a_denied_run_says_when_it_ended_and_that_no_step_was_done(client_for: ClientFor, asked: Run) -> None:
+    """It said "took" without a length, "2 of 2" of steps nobody made, and "not read yet" of what nobody will read."""
+    approver = client_for(Role.APPROVER)
+    approver.post(f"/runs/{asked.pk}/deny/", {"plan": asked.plan_id, "reason": "Not today"})
+    page = text(approver, f"/runs/{asked.pk}/")
+    assert "never begun" in page and "took" not in page.split("<main", 1)[1]
+    assert re.search(r">0 of (\d+)(, \1 skipped)?<", page)
+    assert "not read yet" not in page

@@ -53,7 +53,7 @@ def away(monkeypatch: pytest.MonkeyPatch, method: str = "get", **cookies: str) -
 
 def test_a_page_that_was_only_read_tries_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     page = away(monkeypatch, theme="dark")
-    assert '<meta http-equiv="refresh" content="5">' in page and "tries again every 5 s" in page
+    assert '<meta http-equiv="refresh" content="5">' in page and "tries again every 5&nbsp;s" in page
     assert '<a class="btn primary" href="">Try again</a>' in page
     assert "<title>The database does not answer · Phaseboard</title>" in page
     assert 'data-theme="dark"' in page and " UTC" in page and "/static/css/app" in page

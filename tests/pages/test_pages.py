@@ -340,8 +340,11 @@ def test_the_field_that_is_wrong_is_marked_and_what_may_stay_stays_folded(client
     sent = {"p-namespace": "Not A Name", "p-name": "web-0", "p-wait_seconds": "300"}
     page = client_for(Role.OPERATOR).post("/actions/evict-pod/plan/", sent).content.decode()
     assert "Namespace is no name in Kubernetes" in page and "regex" not in page
-    wrong = re.findall(r'<input id="p-(\w+)"[^>]*aria-invalid="true" aria-describedby="refusal h-\w+"', page)
+    wrong = re.findall(r'<input id="p-(\w+)"[^>]*aria-invalid="true" aria-describedby="refusal[" ]', page)
     assert wrong == ["namespace"]
+    # a hint that only repeats its label is none
+    assert '<label for="p-namespace">Namespace <span' in page and 'id="h-namespace"' not in page
+    assert '<label for="p-wait_seconds">Wait seconds' in page and 'id="h-wait_seconds"' in page
     assert "<details open" not in page
 
 

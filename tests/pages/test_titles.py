@@ -14,7 +14,7 @@ from deployments.models import Plan, PlanRequest, Run
 from deployments.states import RunState
 from portal import rows
 from portal.accounts.roles import Role
-from portal.checklists.models import Project
+from portal.checklists.models import Choice, Project
 from tests.pages import world
 from tests.pages.conftest import ClientFor
 from tests.pages.plans import make_plan, make_run
@@ -116,3 +116,28 @@ def test_a_waiting_run_turns_the_headline_of_the_approvals(run: Run, client_for:
     assert title(client_for(Role.APPROVER), "/approvals/") == "1 waiting · Approvals · Phaseboard"
     said = "".join(rows.render("approvals", Role.APPROVER))
     assert 'data-title="1 waiting"' in said and "1 run waits for a second person" in said
+
+
+def test_options_that_are_no_longer_read_are_not_shown_as_how_the_cluster_stands(
+    board: Project, client_for: ClientFor
+) -> None:
+    """Options of an hour in which Grafana was missing said so still when it was back."""
+    option = {
+        "key": "D",
+        "title": "Repair in place",
+        "tier": 1,
+        "sentence": "As it was.",
+        "risk": "Low",
+        "undo": "None",
+    }
+    read = {"action": "repair-grafana-in-place", "recommended": True, "met": True, "preconditions": []}
+    Choice.objects.create(project=board, key="grafana", options=[option | read], at=now())
+    client = client_for(Role.OPERATOR)
+    world.turn("grafana-deployed", "failing")
+    assert title(client, "/decisions/grafana/").startswith("To decide · ")
+    assert title(client, "/decisions/").startswith("1 to decide · ")
+    world.turn("grafana-deployed", "verified")
+    assert title(client, "/decisions/grafana/").startswith("Nothing to decide · ")
+    assert "Repair in place" not in client.get("/decisions/grafana/").content.decode()
+    assert title(client, "/decisions/").startswith("None to decide · ")
+    assert "Nothing to decide now" in "".join(rows.render("decision:grafana", Role.OPERATOR))

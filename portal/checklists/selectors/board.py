@@ -134,7 +134,7 @@ def needs_you(state: State) -> tuple[NeedsYou, ...]:
             kind="approval",
             item=run.item,
             title=run.item.title if run.item else run.title,
-            sentence=f"{run.requested_by} asks to run “{run.title}”.",
+            sentence=f"{run.requested_by} asks to run {f'“{run.title}”' if run.item else 'it'}.",
             permission="deployments.approve_plan",
             run_id=run.id,
             plan_hash=run.plan_hash,
