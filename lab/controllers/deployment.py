@@ -213,8 +213,11 @@ class DeploymentController(Controller):
         elif current is not None:
             deployment = await self._mark(deployment, current, revisions)
         others = [rs for rs in mine if current is None or meta.uid(rs) != meta.uid(current)]
-        if current is not None:
+        if paused:
+            await self._resize(deployment, mine)
+        elif current is not None:
             current = await self._roll(deployment, current, others)
+        if current is not None:
             await self._tidy(deployment, others)
         alive = [rs for rs in self.cache.owned("replicasets.apps", meta.uid(deployment)) if not meta.deleting(rs)]
         if current is not None:
@@ -259,11 +262,18 @@ class DeploymentController(Controller):
     def _pods_left(self, replica_sets: list[Object]) -> bool:
         return any(not meta.pod_finished(pod) for rs in replica_sets for pod in self.cache.owned("pods", meta.uid(rs)))
 
+    async def _resize(self, deployment: Object, mine: list[Object]) -> None:
+        """A paused Deployment starts no new template, but what it has follows its number (``dc.scale`` in Kubernetes'
+        ``pkg/controller/deployment/sync.go``; between several it shares out in proportion, here the largest takes
+        all)."""
+        sized = sorted(mine, key=lambda rs: (int(rs["spec"]["replicas"]), int(meta.notes(rs).get(REVISION, "0"))))
+        more = int(deployment["spec"]["replicas"]) - sum(int(rs["spec"]["replicas"]) for rs in mine)
+        if sized:
+            await self._scale(deployment, sized[-1], max(int(sized[-1]["spec"]["replicas"]) + more, 0))
+
     async def _roll(self, deployment: Object, current: Object, others: list[Object]) -> Object:
         wanted = int(deployment["spec"]["replicas"])
         have = int(current["spec"]["replicas"])
-        if deployment["spec"].get("paused"):
-            return current
         if deployment["spec"].get("strategy", {}).get("type") == "Recreate":
             for rs in others:
                 await self._scale(deployment, rs, 0)

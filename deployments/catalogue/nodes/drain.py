@@ -28,7 +28,7 @@ from deployments.catalogue.argo import ownership
 from deployments.catalogue.nodes import capacity, cordon, evictable, machines
 from deployments.catalogue.nodes.evictable import Sorted, title
 from deployments.catalogue.nodes.machines import NODES, NodeName
-from deployments.catalogue.workloads import pods, targets
+from deployments.catalogue.workloads import ending, pods, targets
 from integrations.kubernetes.objects import Node, Pod, Workload
 from monitoring.checks.text import count, listing
 from monitoring.snapshot import Need, Objects, Snapshot
@@ -36,6 +36,10 @@ from monitoring.snapshot import Need, Objects, Snapshot
 _UNDO = (
     "The node is uncordoned. Evicted pods stay where they started anew; an emptyDir and a pod that nothing made are "
     "not brought back."
+)
+_LEFT = (
+    "The node stays cordoned, as it was before. Evicted pods stay where they started anew; an emptyDir and a pod that "
+    "nothing made are not brought back."
 )
 _GRACE = 30
 _SLACK = 60
@@ -80,7 +84,10 @@ def draft(snapshot: Snapshot, params: DrainParams) -> PlanDraft:
         params=msgspec.to_builtins(params),
         preconditions=tuple(_preconditions(snapshot, params, node, found)),
         steps=(
-            cordon.cordon_step(params.node),
+            # one that is cordoned already is not written, so that an undo leaves it as it was found
+            msgspec.structs.replace(
+                cordon.cordon_step(params.node), unless=Condition("node_cordoned", {"name": params.node})
+            ),
             *(_evict(params, pod) for pod in found.evicted),
             StepSpec(
                 verb="wait",
@@ -98,7 +105,7 @@ def draft(snapshot: Snapshot, params: DrainParams) -> PlanDraft:
             params.hold_seconds if checks else 0,
             max(params.verify_seconds, params.hold_seconds + 5),
         ),
-        undo=_UNDO,
+        undo=_LEFT if node.spec.unschedulable else _UNDO,
         blast=_blast(snapshot, params, found),
         managed_by=ownership.sentence(snapshot, node.metadata, named_in_git=False),
         locks=ownership.locks(snapshot, node.metadata),
@@ -192,7 +199,9 @@ def _evict(params: DrainParams, pod: Pod) -> StepSpec:
         namespace=meta.namespace,
         name=meta.name,
         effect=Evict(),
-        until=Condition("pod_gone", {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid}),
+        # a drain takes minutes, and pods come and go meanwhile: what has left by itself stops nothing
+        unless=ending.leaving(pod),
+        until=ending.gone(pod),
         timeout_seconds=max(params.pod_seconds, (_GRACE if grace is None else grace) + _SLACK),
     )
 

@@ -38,7 +38,7 @@ def draft(snapshot: Snapshot, params: DeletePodParams) -> PlanDraft:
                 namespace=params.namespace,
                 name=params.name,
                 effect=Delete(),
-                unless=ending.gone(pod),
+                unless=ending.leaving(pod),
                 until=ending.until(pod),
                 timeout_seconds=params.wait_seconds,
                 irreversible=True,

@@ -33,9 +33,10 @@ class DropContainerParams(DeploymentParams, frozen=True, kw_only=True):
     container: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Container")]
 
 
-def needs(_snapshot: Snapshot, params: DropContainerParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: DropContainerParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, and what their end touches."""
     yield from rolling.needs(_KIND, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

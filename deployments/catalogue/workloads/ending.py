@@ -76,6 +76,11 @@ def gone(pod: Pod) -> Condition:
     return Condition("pod_gone", {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid})
 
 
+def leaving(pod: Pod) -> Condition:
+    """What leaves nothing to do: somebody else ended it meanwhile, or it ends."""
+    return Condition("pod_leaving", gone(pod).args)
+
+
 def blast(snapshot: Snapshot, pod: Pod, *more: str) -> Blast:
     """What its end touches; that it is the last ready one of its controller is said. :raises Missing:"""
     lost = pods.endpoints_lost(snapshot, [pod])

@@ -45,7 +45,7 @@ def draft(snapshot: Snapshot, params: EvictPodParams) -> PlanDraft:
                 namespace=params.namespace,
                 name=params.name,
                 effect=Evict(),
-                unless=ending.gone(pod),
+                unless=ending.leaving(pod),
                 until=ending.until(pod),
                 timeout_seconds=params.wait_seconds,
                 irreversible=True,

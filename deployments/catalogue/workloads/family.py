@@ -52,6 +52,7 @@ CONDITIONS: dict[str, Predicate] = {
     "not_paused": Predicate(rollout.needs, rollout.not_paused),
     "rollout_paused": Predicate(rollout.needs, rollout.is_paused),
     "pod_gone": Predicate(pods.needs, pods.gone),
+    "pod_leaving": Predicate(pods.needs, pods.leaving),
     "pod_replaced": Predicate(pods.needs, pods.replaced),
     "pod_lost": Predicate(force_delete_pod.look_needs, force_delete_pod.lost),
     "job_done": Predicate(jobs.needs, jobs.done),

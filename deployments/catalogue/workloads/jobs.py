@@ -58,7 +58,7 @@ def done(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any])
     status = job.status
     said = f"{count(status.active, 'pod')} of Job {args['name']} active, {status.succeeded} succeeded"
     failed = f", {status.failed} failed" if status.failed else ""
-    return Seen(Outlook.NOT_YET, f"{said}{failed}.", lines, remembered)
+    return Seen(Outlook.NOT_YET, f"{said}{failed}.{narration.held_up(snapshot, args)}", lines, remembered)
 
 
 def gone(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:

@@ -44,9 +44,10 @@ class ResumeParams(DeploymentParams, frozen=True):
     """Which Deployment, and how long what was held back may take to roll out."""
 
 
-def needs(_snapshot: Snapshot, params: PauseParams | ResumeParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: PauseParams | ResumeParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, and what their end touches."""
     yield from rolling.needs(_KIND, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

@@ -178,6 +178,16 @@ def gone(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any])
     return _ending(pod, snapshot.taken_at, memory)
 
 
+def leaving(snapshot: Snapshot, args: Mapping[str, Any], _memory: Mapping[str, Any]) -> Seen:
+    """The pod of this ``name`` and ``uid`` is gone or on its way: a deletion or an eviction has nothing left to do."""
+    pod = _same(snapshot, args)
+    if pod is None:
+        return Seen(Outlook.MET, f"pod {args['name']} is gone")
+    if pod.metadata.deletion_timestamp is not None:
+        return Seen(Outlook.MET, f"pod {args['name']} is ending already")
+    return Seen(Outlook.NOT_YET, f"Pod {args['name']} is there.")
+
+
 def replaced(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, Any]) -> Seen:
     """The pod is gone and its controller has a ready one in its place, or as many ready ones as it wants.
 

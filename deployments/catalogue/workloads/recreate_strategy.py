@@ -39,9 +39,10 @@ class RecreateStrategyParams(Params, frozen=True):
     name: Annotated[str, msgspec.Meta(pattern=NAME, description="Deployment")]
 
 
-def needs(_snapshot: Snapshot, params: RecreateStrategyParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: RecreateStrategyParams) -> Iterable[Need]:
     """The Deployment, also whole, and what stands around it."""
     yield from rolling.needs(_KIND, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

@@ -20,9 +20,10 @@ class RestartParams(WorkloadParams, frozen=True):
     """Which workload."""
 
 
-def needs(_snapshot: Snapshot, params: RestartParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: RestartParams) -> Iterable[Need]:
     """The workload, its pods, and what their end touches."""
-    return rolling.needs(params.kind, params.namespace)
+    yield from rolling.needs(params.kind, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, params.kind, params.namespace, params.name)
 
 
 def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:

@@ -89,7 +89,9 @@ def blast(snapshot: Snapshot, kind: str, item: Workload, more: str = "") -> Blas
     mine = targets.staying(snapshot, kind, item)
     down = down_at_once(kind, item)
     name = strategy(kind, item)
-    if name == "RollingUpdate":
+    if targets.wanted(kind, item) == 0:
+        how = "It wants no pods now: nothing is replaced, and the new template is first tried when it is scaled up."
+    elif name == "RollingUpdate":
         how = f"{count(len(mine), 'pod')} replaced by RollingUpdate, at most {down} away at once."
     else:
         how = f"{count(len(mine), 'pod')} replaced by {name}: all end before the first new one starts."
@@ -126,6 +128,13 @@ def step(kind: str, item: Workload, effect: Effect, *, verb: str, title: str, ho
 
 
 def verification(kind: str, item: Workload, hold: int) -> Verification:
-    """The workload reads ready for so long."""
+    """The workload reads ready for so long. One that wants no pods never does: there the step's wait is all."""
+    if targets.wanted(kind, item) == 0:
+        return Verification((), 0, 0)
+    return ready(kind, item, hold)
+
+
+def ready(kind: str, item: Workload, hold: int) -> Verification:
+    """The workload reads ready for so long, however many pods it wants by then."""
     check = CheckSpec("Workload is ready", "workload_ready", {**targets.where(item), "kind": kind})
     return Verification((check,), hold, hold + 120)

@@ -49,9 +49,10 @@ class ScaleParams(Params, frozen=True):
     rollout_seconds: Patience = 600
 
 
-def needs(_snapshot: Snapshot, params: ScaleParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: ScaleParams) -> Iterable[Need]:
     """The workload, its pods and what their end touches, autoscalers, and the whole workload to see who writes it."""
     yield from rolling.needs(params.kind, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, params.kind, params.namespace, params.name)
     yield Objects(_AUTOSCALERS, params.namespace)
     yield Raw(KINDS[params.kind], params.namespace, params.name)
     if params.replicas == 0:
@@ -70,7 +71,6 @@ def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
     args = {**where, "kind": kind, "replicas": replicas, "selector": targets.selector(item)}
     change = f"set spec.replicas of {kind} {params.name} to {replicas}"
     way = git.way(snapshot, item, change, {"replicas": replicas})
-    ready = rolling.verification(kind, item, params.hold_seconds)
     return PlanDraft(
         params=msgspec.to_builtins(params),
         preconditions=tuple(_preconditions(snapshot, kind, item, raw, replicas)),
@@ -87,7 +87,7 @@ def draft(snapshot: Snapshot, params: ScaleParams) -> PlanDraft:
             ),
         ),
         # nothing runs then, so no check of the workload could read verified: the step's wait for its last pod is it
-        verification=ready if replicas else Verification((), 0, 0),
+        verification=rolling.ready(kind, item, params.hold_seconds) if replicas else Verification((), 0, 0),
         undo=_UNDO,
         blast=_blast(snapshot, params, item) if replicas else _end(snapshot, params, item),
         managed_by=git.managed_by(snapshot, item.metadata, raw, git.REPLICAS),

@@ -84,9 +84,10 @@ class SetResourcesParams(DeploymentParams, frozen=True, kw_only=True):
         return {part: said for part, said in kept.items() if said}
 
 
-def needs(_snapshot: Snapshot, params: SetImageParams | SetResourcesParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: SetImageParams | SetResourcesParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, what their end touches, and the nodes they may run on."""
     yield from rolling.needs(_KIND, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
     if isinstance(params, SetResourcesParams):
         yield Objects("nodes")
@@ -191,7 +192,7 @@ def _draft(
         ),
         verification=rolling.verification(_KIND, item, params.hold_seconds),
         undo=_UNDO,
-        blast=rolling.blast(snapshot, _KIND, item, more),
+        blast=rolling.blast(snapshot, _KIND, item, more if targets.wanted(_KIND, item) else ""),
         managed_by=git.managed_by(snapshot, item.metadata, raw, path),
         git_way=way.sentence,
         git_patch=way.text,

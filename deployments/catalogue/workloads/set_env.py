@@ -46,9 +46,10 @@ class SetEnvParams(DeploymentParams, frozen=True, kw_only=True):
             raise texts.Refused("value", "the value holds text that the engine would replace")
 
 
-def needs(_snapshot: Snapshot, params: SetEnvParams) -> Iterable[Need]:
+def needs(snapshot: Snapshot, params: SetEnvParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, and what their end touches."""
     yield from rolling.needs(_KIND, params.namespace)
+    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

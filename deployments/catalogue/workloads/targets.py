@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from deployments.catalogue.action import CannotPlan, Precondition
 from integrations.kubernetes.objects import Pod, Workload
 from integrations.kubernetes.parts import LabelRequirement, LabelSelector, Meta, OwnerReference
-from monitoring.checks.text import clean
-from monitoring.snapshot import Need, Objects, Snapshot
+from monitoring.checks.text import clean, listing
+from monitoring.snapshot import Missing, Need, Objects, Snapshot
 
 Kind = Literal["Deployment", "StatefulSet", "DaemonSet"]
 
@@ -38,11 +39,31 @@ def needs(kind: str, namespace: str) -> Iterable[Need]:
         yield Objects(REPLICA_SETS, namespace)
 
 
+def elsewhere_needs(snapshot: Snapshot, kind: str, namespace: str, name: str) -> Iterable[Need]:
+    """Of a workload that is not there: where its name is. Asks for nothing more where it is there."""
+    with suppress(Missing):
+        if snapshot.get(KINDS[kind], namespace, name) is None:
+            yield from (Objects(resource) for resource in KINDS.values())
+
+
+def _elsewhere(snapshot: Snapshot, kind: str, namespace: str, name: str) -> str:
+    """Another kind of this name in the namespace, else this kind in other ones: most often one of them was meant."""
+    found: list[str] = []
+    for other, resource in KINDS.items():
+        with suppress(Missing):
+            here = [item.metadata.namespace for item in snapshot.objects(resource) if item.metadata.name == name]
+            found += [f"a {other} {name} there" for space in here if space == namespace and other != kind]
+            if other == kind:
+                found += [f"one in namespace {space}" for space in sorted(here)]
+    return f" There is {listing(found)}." if found else ""
+
+
 def find(snapshot: Snapshot, kind: str, namespace: str, name: str) -> Workload:
     """The workload. :raises CannotPlan: there is none of this name, or it is being deleted."""
     found: Workload | None = snapshot.get(KINDS[kind], namespace, name)
     if found is None:
-        raise CannotPlan(f"There is no {kind} {name} in namespace {namespace}.")
+        more = _elsewhere(snapshot, kind, namespace, name)
+        raise CannotPlan(f"There is no {kind} {name} in namespace {namespace}.{more}")
     if found.metadata.deletion_timestamp is not None:
         raise CannotPlan(f"{kind} {name} in namespace {namespace} is being deleted.")
     return found

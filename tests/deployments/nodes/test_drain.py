@@ -49,6 +49,7 @@ def test_a_drain_cordons_then_evicts_one_by_one_then_waits() -> None:
     first = drafted.steps[1]
     assert first.until is not None
     assert first.until.name == "pod_gone"
+    assert first.unless is not None and first.unless.name == "pod_leaving"
     assert first.until.args["uid"] == Scene().pod("argocd-application-controller-0")["metadata"]["uid"]
     assert drafted.steps[-1].until == Condition("node_drained", {"name": "worker01"})
     assert drafted.steps[-1].effect is None
@@ -149,6 +150,9 @@ def test_a_cordoned_node_can_be_drained() -> None:
     drafted = drain(scene)
     assert unmet(drafted) == []
     assert drafted.preconditions[0].evidence == "cordoned already"
+    assert drafted.undo.startswith("The node stays cordoned, as it was before.")
+    assert drain(Scene()).undo.startswith("The node is uncordoned.")
+    assert drafted.steps[0].unless == Condition("node_cordoned", {"name": "worker01"})
 
 
 # -- budgets

@@ -238,8 +238,8 @@ def test_a_restart_is_not_reverted_by_argo_cd() -> None:
          "grafana.envValueFrom.GF_X", "secretKeyRef"),
         ("set-image", {"container": "grafana", "image": "registry.example.org/web:3.1"},
          'set grafana.image.tag: "3.1"', "+            tag: "),
-        ("set-resources", {"container": "grafana", "memory_limit": "1Gi"},
-         'grafana.resources.limits.memory: "1Gi"', "+              memory: "),
+        ("set-resources", {"container": "grafana", "memory_limit": "2Gi"},
+         'grafana.resources.limits.memory: "2Gi"', "+              memory: "),
     ],
 )  # fmt: skip
 def test_for_grafana_the_chart_value_comes_first_as_a_patch(
@@ -418,6 +418,52 @@ def test_a_pod_that_is_ending_already_is_not_counted(
     assert bool(ended) is ("name" in params), "of a pod that was named, only its object goes"
     if "name" in params:
         assert blast.endpoints == ()
+
+
+@pytest.mark.parametrize(
+    ("slug", "params"),
+    [
+        ("set-image", {"container": "web", "image": "shop/web:9"}),
+        ("set-environment-variable", {"container": "web", "variable": "A", "value": "1"}),
+        ("rollback-deployment", {}),
+        ("drop-container", {"container": "sidecar"}),
+    ],
+)
+def test_of_a_deployment_that_wants_no_pods_nothing_is_verified(slug: str, params: dict[str, Any]) -> None:
+    """No check would ever call it ready: the run failed, and undid what it had done."""
+    scene = Scene()
+    for item in (scene.get("deployments.apps", "web"), scene.raw("deployments.apps", "web")):
+        item["spec"]["replicas"] = 0
+    draft = scene.plan(slug, name="web", **params)
+    assert draft.verification.checks == ()
+    assert "It wants no pods now: nothing is replaced" in draft.blast.sentence
+    assert "run fails" not in draft.blast.sentence
+    assert good(slug).verification.checks
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("db", "Deployment", "There is no Deployment db in namespace shop. There is a StatefulSet db there."),
+        ("web", "StatefulSet", "There is no StatefulSet web in namespace shop. There is a Deployment web there."),
+        ("nothing", "Deployment", "There is no Deployment nothing in namespace shop."),
+    ],
+)
+def test_a_name_that_is_elsewhere_is_said_to_be_there(name: str, kind: str, said: str) -> None:
+    with pytest.raises(CannotPlan) as caught:
+        Scene().plan("rollout-restart", name=name, kind=kind)
+    assert str(caught.value) == said
+
+
+def test_a_name_in_another_namespace_is_said_to_be_there_and_looked_for_only_when_it_is_missing() -> None:
+    action = registry.get("set-image")
+    asked = {"name": "web", "container": "web", "image": "shop/web:9"}
+    here, there = (registry.parse("set-image", {"namespace": space, **asked}) for space in ("shop", "other"))
+    snapshot = Scene().snapshot
+    assert Objects("statefulsets.apps") not in action.needs(snapshot, here)
+    assert Objects("statefulsets.apps") in action.needs(snapshot, there)
+    with pytest.raises(CannotPlan, match=r"no Deployment web in namespace other\. There is one in namespace shop\.$"):
+        action.plan(snapshot, there)
 
 
 def test_a_stateful_pod_that_is_ending_holds_no_rollout() -> None:

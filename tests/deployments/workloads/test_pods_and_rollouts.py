@@ -119,6 +119,16 @@ def test_a_pod_of_the_same_name_and_another_uid_is_not_the_one_that_was_meant() 
     assert Scene().look("pod_gone", name="db-0", uid="older").outlook is Outlook.MET
 
 
+def test_a_pod_that_is_ending_or_gone_leaves_nothing_to_do() -> None:
+    scene = Scene()
+    meta = scene.get("pods", "db-0")["metadata"]
+    assert scene.look("pod_leaving", name="db-0", uid=meta["uid"]).outlook is Outlook.NOT_YET
+    assert scene.look("pod_leaving", name="db-0", uid="older").outlook is Outlook.MET
+    meta["deletionTimestamp"] = NOW
+    seen = scene.look("pod_leaving", name="db-0", uid=meta["uid"])
+    assert (seen.outlook, seen.sentence) == (Outlook.MET, "pod db-0 is ending already")
+
+
 def test_a_pod_that_is_there_is_not_gone() -> None:
     assert Scene().look("pod_gone", name="db-0", uid="pod-db-0").outlook is Outlook.NOT_YET
 

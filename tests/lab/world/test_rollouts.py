@@ -37,6 +37,26 @@ def workload(kind: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
 
 
+def test_a_paused_deployment_is_scaled_and_starts_no_new_template(shop: RunningLab) -> None:
+    body = workload("Deployment")
+    body["metadata"]["name"] = "paused"
+    body["spec"] |= {"selector": {"matchLabels": {"app": "paused"}}}
+    body["spec"]["template"]["metadata"] = {"labels": {"app": "paused"}}
+    shop.http.post(f"{APPS}/deployments", json=body).raise_for_status()
+    shop.kubectl("-n", "shop", "rollout", "status", "deployment/paused", "--timeout=60s")
+    shop.kubectl("-n", "shop", "rollout", "pause", "deployment/paused")
+    shop.kubectl("-n", "shop", "set", "image", "deployment/paused", "web=nginx:2")
+    shop.kubectl("-n", "shop", "scale", "deployment/paused", "--replicas=3")
+
+    def images() -> list[str]:
+        pods = shop.items("/api/v1/namespaces/shop/pods", labelSelector="app=paused")
+        return [pod["spec"]["containers"][0]["image"] for pod in pods]
+
+    shop.until(lambda: images() == ["nginx:1"] * 3, "three pods of the old template")
+    shop.kubectl("-n", "shop", "rollout", "resume", "deployment/paused")
+    shop.until(lambda: images() == ["nginx:2"] * 3, "three pods of the new one")
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
 def test_history_and_undo(shop: RunningLab, kind: str) -> None:
     plural = f"{kind.lower()}s"
