@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 
 from portal.accounts.access import may
 from portal.accounts.roles import Role
-from portal.views import approvalview, deploy, holding
+from portal.views import approvalview, holding, running
 
 
 def _html(template: str, **context: Any) -> str:
@@ -22,7 +22,7 @@ def _html(template: str, **context: Any) -> str:
 
 
 def _approval(name: str, _: Role, at: datetime) -> dict[str, str]:
-    found = deploy.find_run(name)
+    found = running.find_run(name)
     if found is None:
         return {}
     return {f"approval-{found.pk}": _html("approval_state", approval=approvalview.of_run(found, at))}

@@ -36,7 +36,7 @@ from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard,
 from portal.checklists.selectors.status import answering, component_facts, components, source_rows, status_page
 from portal.templatetags.drawn import drawn
 from portal.topics import allowed, spread
-from portal.views import approvalview, decisions, deploy, firing, holding, planpage, remedies, reports
+from portal.views import approvalview, decisions, deploy, firing, holding, planpage, remedies, reports, running
 from portal.views.board import STATUS_DAYS, head_context, merged
 
 __all__ = ["allowed", "falls_due", "render", "render_all", "spread"]
@@ -329,10 +329,10 @@ class Batch:
     # -- runs and plans ----------------------------------------------------------------------------------------
 
     def _run(self, name: str) -> dict[str, str]:
-        found = deploy.find_run(name)
+        found = running.find_run(name)
         if found is None:
             return {}
-        context = deploy.run_context(found, self.role, self.at)
+        context = running.run_context(found, self.role, self.at)
         return {
             f"run-head-{found.pk}": _html("run_head", **context),
             f"run-follow-{found.pk}": _html("run_unfollowed", **context),
@@ -340,7 +340,7 @@ class Batch:
             f"run-steps-{found.pk}": _html("run_steps", **context),
             f"run-actions-{found.pk}": _html("run_actions", **context),
             f"run-note-{found.pk}": _html("run_note", **context),
-            "log-inbox": _html("log_groups", log=deploy.log_tail(found)),
+            "log-inbox": _html("log_groups", log=running.log_tail(found)),
         }
 
     def _at_work(self) -> list[RunRow]:

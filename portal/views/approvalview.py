@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from deployments import approvals, gates, policies, reviews
+from deployments import approvals, gates, policies
 from deployments.errors import Refusal
 from deployments.models import Approval, Plan, Review, Run
 from deployments.states import RunState
@@ -107,15 +107,20 @@ class Request:
 def of_run(run: Run, at: datetime) -> ApprovalView:
     """How a run stands at a moment."""
     waiting = run.state == _WAITING
-    try:
-        found = approvals.standing(run, at)
-        words, given, missing = found.words, len(found.given), found.missing
-        people = tuple(approvals.people_who_may(run)) if waiting else ()
-        counting, void = {a.pk for a in found.given}, {a.pk: why for a, why in found.void}
-    except Refusal as unreadable:
-        words, given, missing, people, counting, void = str(unreadable), 0, 1, (), set(), {}
-    voices = tuple(_voice(each, counting, void) for each in run.approvals.select_related("by"))
+    heard = list(run.approvals.select_related("by"))
     glass = glass_of(Review.objects.filter(run=run))
+    shown_here = bool(waiting or heard or glass or run.covered_by_id)
+    words, given, missing, counting, void = "", 0, 0, set[int](), dict[int, str]()
+    people: tuple[str, ...] = ()
+    try:
+        if shown_here:  # most runs ask nobody: their page need not read the policy
+            found = approvals.standing(run, at)
+            words, given, missing = found.words, len(found.given), found.missing
+            people = tuple(approvals.people_who_may(run)) if waiting else ()
+            counting, void = {a.pk for a in found.given}, {a.pk: why for a, why in found.void}
+    except Refusal as unreadable:
+        words, missing = str(unreadable), 1
+    voices = tuple(_voice(each, counting, void) for each in heard)
     return ApprovalView(
         run_id=run.pk,
         run_number=run.number,
@@ -126,7 +131,7 @@ def of_run(run: Run, at: datetime) -> ApprovalView:
         plan_short=run.plan_id[:8],
         requested_by=run.requested_by.get_username(),
         requested_at=run.requested_at,
-        shown=bool(waiting or voices or glass or run.covered_by_id),
+        shown=shown_here,
         waiting=waiting,
         words=words,
         given=given,
@@ -175,9 +180,8 @@ def freeze_sentence(cluster: str, tier: int, at: datetime) -> str:
     return gates.freeze_words(frozen) if frozen is not None else ""
 
 
-def panel(run: Run | None, user: User, at: datetime) -> dict[str, Any]:
+def panel(run: Run | None, user: User, may_break: bool, at: datetime) -> dict[str, Any]:
     """What the pages of a plan and of a run show of its approvals to one person, who may decide or is told why not."""
-    may_break = user.has_perm(reviews.BREAK)
     if run is None:
         return {"approval": None, "may_break": may_break}
     view = of_run(run, at)

@@ -14,7 +14,7 @@ from deployments.models import Plan, Review
 from deployments.states import RunState
 from portal.accounts.access import READ, WRITE, may, member, requires, role
 from portal.checklists.services import item_of_context, link_run
-from portal.views import approvalview, deploy, holding
+from portal.views import approvalview, holding, running
 from portal.views.common import key_of, new_key, see_other
 from portal.views.planview import plan_view
 
@@ -54,7 +54,7 @@ def deny(request: HttpRequest, pk: str) -> HttpResponse:
 
 def _decide(request: HttpRequest, pk: str, deed: str) -> HttpResponse:
     """From the list, each run has its own fields (``reason-<run>``); from a plan or a run, there is one form."""
-    run = deploy.find_run(pk)
+    run = running.find_run(pk)
     if run is None:
         raise Http404("There is no such run.")
     reason = request.POST.get(f"reason-{pk}") or request.POST.get("reason", "")
@@ -63,10 +63,10 @@ def _decide(request: HttpRequest, pk: str, deed: str) -> HttpResponse:
     try:
         decided = decide(member(request), pk, read[:64], reason[:_TEXT])
     except NotAllowed as refusal:
-        return deploy.run_page(request, run, {"refusal": str(refusal)}, status=403)
+        return running.run_page(request, run, {"refusal": str(refusal)}, status=403)
     except Refusal as refusal:
         said = {"refusal": str(refusal), "reason_text": reason[:_TEXT]}
-        return deploy.run_page(request, run, said, status=409)
+        return running.run_page(request, run, said, status=409)
     state = "it is queued." if decided.state == RunState.QUEUED else decided.sentence
     did = "approved" if deed == "approve" else "denied"
     messages.success(request, f"You {did} run {decided.number}: {state}", extra_tags="running")
@@ -131,9 +131,9 @@ def _review_page(
     run = found.run
     context = {
         "glass": approvalview.glass_of(Review.objects.filter(pk=found.pk)),
-        "run": deploy.run_context(run, role(request), now())["run"],
+        "run": running.run_context(run, role(request), now())["run"],
         "plan": plan_view(run.plan),
-        "log": deploy.whole_log(run),
+        "log": running.whole_log(run),
         "why_not": reviews.may_close(member(request), found),
         "refusal": refusal,
         "finding": finding,

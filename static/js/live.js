@@ -36,6 +36,7 @@
   let state = "off";
   let attempt = 0;
   let brief = false;
+  let began = 0;
 
   function show(next) {
     const pill = $("#pill"), banner = $("#offline");
@@ -44,9 +45,9 @@
     const text = { live: "Live", reconnecting: `Reconnecting (${attempt})`, stale: `Stale since ${since}`, ended: "Signed out", off: "Not live" }[next];
     if (pill.dataset.link !== next) pill.dataset.link = next;
     put(pill.lastElementChild, text);
-    if (next !== state) say(/stale|ended/.test(next) ? text : "");
-    state = next;
     const off = /stale|ended/.test(next);
+    if (next !== state) say(off ? text : "");
+    state = next;
     if (banner) {
       banner.hidden = !off;
       if (off) {
@@ -89,6 +90,13 @@
     put($("#pill").lastElementChild, brief ? "Live, every 3 s" : "Live");
   });
   on("htmx:after:sse:message", () => { alive(); settled(); });
+  /* another page in place of the one that asked */
+  on("htmx:after:swap", () => {
+    if (state === "off" || $("#pill")?.dataset.link !== "off") return;
+    state = "off"; began = performance.now();
+    scrollTo(0, 0);
+    $("#main").focus();
+  });
 
   function settled() {
     ages();
@@ -174,7 +182,7 @@
     if (!$("#live") || document.hidden) { if (document.hidden) heard = now(); return; }
     if (state === "ended") return;
     if (now() - heard > 40_000) show("stale");
-    else if (state === "off" && performance.now() > 10_000) { attempt = 1; show("reconnecting"); }
+    else if (state === "off" && performance.now() - began > 10_000) { attempt = 1; show("reconnecting"); }
   }, 1000);
   ages();
 })();

@@ -86,31 +86,28 @@
     }
   });
 
-  const box = $("#log-box");
+  /* follow the log until the reader scrolls up */
   function follow(yes) {
-    const button = $("[data-follow]");
     document.body.dataset.tail = yes ? "on" : "off";
+    const button = $("[data-follow]"), box = $("#log-box");
+    if (!button) return;
     button.setAttribute("aria-pressed", yes);
     button.lastElementChild.textContent = yes ? "Following" : "Follow";
     if (yes) box.scrollTop = box.scrollHeight;
   }
-  if (box) {
-    const line = $(":target", box);
-    if (line) { line.closest("details").open = true; follow(false); line.scrollIntoView({ block: "center" }); }
-    else box.scrollTop = box.scrollHeight;
-    box.addEventListener("scroll", () => {
-      const end = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
-      if (end !== (document.body.dataset.tail !== "off")) follow(end);
-    }, { passive: true });
-  }
+  const line = $("#log-box :target");
+  if (line) { line.closest("details").open = true; follow(false); line.scrollIntoView({ block: "center" }); } else follow(true);
+  document.addEventListener("scroll", ({ target }) => {
+    if (target.id !== "log-box") return;
+    const end = target.scrollHeight - target.scrollTop - target.clientHeight < 48;
+    if (end !== (document.body.dataset.tail !== "off")) follow(end);
+  }, { capture: true, passive: true });
 
   /* own failed action */
-  document.addEventListener("htmx:response:error", (event) => {
-    const ctx = event.detail.ctx;
-    if (!ctx || ctx.sourceElement?.id === "live") return;
-    const note = document.createElement("div");
-    note.textContent = `That did not work (${ctx.response?.raw?.status ?? "no answer"}). Nothing was changed; reload and try again.`;
-    $("#toast")?.replaceChildren(note);
-    setTimeout(() => note.remove(), 8000);
+  for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, ({ detail: { ctx } }) => {
+    if (!ctx?.sourceElement?.matches("form, button")) return;
+    const toast = $("#toast");
+    toast.textContent = /^[^<]+$/.test(ctx.text ?? "") ? ctx.text : "No answer. Press again: it counts only once.";
+    setTimeout(() => toast.replaceChildren(), 8000);
   });
 })();

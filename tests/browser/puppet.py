@@ -37,7 +37,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
 
     from common.clock import now
     from common.publish import publish
-    from deployments.models import LogLine, Run
+    from deployments.models import LogLine, Plan, Run
     from deployments.states import RunState
     from monitoring.models import Check, CheckRequest, Evidence, Source
     from portal.accounts.roles import Role
@@ -91,7 +91,20 @@ def _commands() -> dict[str, Callable[..., Any]]:
         user.groups.set(user.groups.model.objects.filter(name=Role.VIEWER.value))
         publish(f"session:{user.pk}")
 
-    own = {f.__name__: f for f in (seed, fresh, turn, item, log, sign_out, demote)}
+    def promote(name: str) -> None:
+        user = User.objects.get(username=name)
+        user.groups.set(user.groups.model.objects.filter(name=name))
+
+    def plan(digest: str) -> dict[str, Any]:
+        return {"plan": plans.make_plan(digest=digest * 32).pk}
+
+    def unmet(digest: str) -> None:
+        Plan.objects.filter(pk=digest).update(preconditions=[{"sentence": "It is there", "met": False, "evidence": ""}])
+
+    def runs_of(digest: str) -> int:
+        return Run.objects.filter(plan_id=digest).count()
+
+    own = {f.__name__: f for f in (seed, fresh, turn, item, log, sign_out, demote, promote, plan, unmet, runs_of)}
     return own | _people(User)
 
 

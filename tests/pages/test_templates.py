@@ -74,8 +74,9 @@ def test_every_template_is_used() -> None:
 def test_style_and_scripts_stay_within_their_budgets() -> None:
     css, js = (sum(len(gzip.compress(path.read_bytes())) for path in paths) for paths in (CSS, JS))
     assert css <= 14_000
-    # 5,120, and 80 for windows that take turns: without them the seventh window of a browser waits for ever
-    assert js <= 5_200
+    # 5,120; 80 for windows that take turns: without them the seventh window of a browser waits for ever; and 100 for a
+    # page that comes in place of another: a click's first log line is there in half the time
+    assert js <= 5_300
     assert not any("!important" in path.read_text() for path in CSS)
 
 
