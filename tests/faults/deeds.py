@@ -37,6 +37,11 @@ _PROXIED = f"/api/v1/namespaces/{NAMESPACE}/services/kube-prometheus-stack-alert
 _MARK = re.compile(r"\[phaseboard ([0-9A-Z]{26}\.\d+)\]")
 
 
+def has_cronjobs(stage: Stage) -> bool:
+    """Whether the server has CronJobs as the portal knows them: batch/v1, since Kubernetes 1.21."""
+    return bool(stage.api.get(_CRONJOBS).status_code != 404)
+
+
 def run_cronjob(stage: Stage, _number: int) -> dict[str, Any]:
     """A Job is created; its CronJob is made the first time."""
     if stage.api.get(f"{_CRONJOBS}/storm").status_code == 404:

@@ -173,11 +173,12 @@ def storm(
     dice = random.Random(seed)
     done: list[Outcome] = []
     began = stage.last_seq()
+    actions = [make for make in ACTIONS if make is not deeds.run_cronjob or deeds.has_cronjobs(stage)]
     order: list[Trouble] = []
     for number in range(1, runs + 1):
         if not order:
             order = dice.sample(troubles, len(troubles))
-        outcome = one(stage, number, order.pop(), dice.choice(ACTIONS), dice)
+        outcome = one(stage, number, order.pop(), dice.choice(actions), dice)
         done.append(outcome)
         tell(outcome)
         if outcome.broken:
