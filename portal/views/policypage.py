@@ -73,7 +73,7 @@ def _window(freeze: Freeze, at: datetime) -> dict[str, Any]:
     """A freeze as it was written, its moments as moments; of a cron line the stretch that is on or comes next."""
     if freeze.cron:
         since = next((begin for begin, _ in freeze.stretches(at, at + freezes.AHEAD)), None)
-        bounds: dict[str, Any] = {"since": since}
+        bounds: dict[str, Any] = {"since": since, "on": since is not None and since <= at}
     else:
         since, until = freeze.local(freeze.begins), freeze.local(freeze.ends)
         bounds = {"since": since, "until": until, "over": until <= at}

@@ -59,7 +59,7 @@ def test_a_long_button_wraps_on_a_phone(visitor: Visitor, site: Site) -> None:
     item = site.pull("turn", "alert-channels", "failing")
     page = visitor.sign_in("operator", viewport={"width": 320, "height": 740})
     page.goto(f"/items/{item}/")
-    expect(page.get_by_role("link", name="fill in and plan")).to_be_visible()
+    expect(page.locator("a.btn.primary")).to_contain_text("fill in and plan")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     site.pull("turn", "alert-channels", "verified")
 

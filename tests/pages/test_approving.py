@@ -372,7 +372,7 @@ def test_freeze_windows_are_moments_with_a_zone_and_never_raw(client_for: Client
     assert '<time datetime="2030-01-18T23:00:00+00:00">19 Jan 2030, 00:00 Europe/Zurich (18 Jan, 23:00 UTC)' in page
     assert '<time datetime="2030-01-24T17:00:00+00:00">24 Jan 2030, 18:00 Europe/Zurich (17:00 UTC)</time>' in page
     assert "1 Jun 2020, 00:00 UTC</time> to" in page and "over</span>" in page
-    assert re.search(r"<code>0 20 \* \* \*</code> Europe/Zurich, for 11h each; next <time", page)
+    assert re.search(r"<code>0 20 \* \* \*</code> Europe/Zurich, for 11h each; (next|on since) <time", page)
     assert not re.search(r">[^<]*\d{4}-\d\d-\d\d", page.split("<main", 1)[1])
 
 
@@ -382,6 +382,12 @@ def test_the_policys_headline_turns_with_the_stop(client_for: ClientFor, board: 
     client_for(Role.ADMIN).post("/policy/stop/", {"reason": "Storage is being moved"})
     said = "".join(rows.render("policy", Role.VIEWER))
     assert 'data-title="Stopped"' in said and "All writes are stopped" in said
+
+
+def test_the_glass_is_not_offered_for_a_plan_that_would_be_refused_all_the_same(client_for: ClientFor) -> None:
+    made = make_plan(tier=3, met=False, digest="a" * 64)
+    page = text(client_for(Role.ADMIN), f"/plans/{made.pk}/")
+    assert "A second person must say yes first" in page and "Break the glass" not in page
 
 
 def test_a_policy_nobody_can_read_is_said(client_for: ClientFor, plan: Plan) -> None:
