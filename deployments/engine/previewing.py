@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployments import diffing, folding, holders
+from deployments.aligning import aligned
 from deployments.catalogue.action import (
     MARK,
     SERVICES,
@@ -101,7 +102,7 @@ def _with_difference(
     line: str, spec: StepSpec, key: str, live: dict[str, Any] | None, after: dict[str, Any] | None, note: str
 ) -> PlannedStep:
     was = diffing.leaves(live, installation_key())
-    will = diffing.leaves(after, installation_key())
+    will = diffing.leaves(aligned(live, after), installation_key())
     changes = diffing.difference(was, will)
     shown = diffing.difference(
         diffing.without(was, diffing.SERVER_FIELDS), diffing.without(will, diffing.SERVER_FIELDS)

@@ -13,6 +13,8 @@ from deployments.catalogue.workloads.asked import WorkloadParams
 from monitoring.snapshot import Need, Snapshot
 
 _UNDO = "Not needed: the template stays the same but for the time of the restart."
+#: what the action restart-operator-managed changes (facts K28)
+_THROUGH = "spec.podMetadata.annotations"
 _ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 
 
@@ -38,7 +40,7 @@ def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:
             *paused,
             rolling.has_pods(params.kind, item),
             rolling.replaces_pods(params.kind, item),
-            targets.nobody_above(params.kind, item.metadata),
+            targets.nobody_above(params.kind, item.metadata, _THROUGH),
         ),
         steps=(
             rolling.step(

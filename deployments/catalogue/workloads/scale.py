@@ -108,7 +108,7 @@ def _preconditions(
         now != replicas,
         f"spec.replicas: {now}, {targets.ready(kind, item)} ready",
     )
-    yield targets.nobody_above(kind, item.metadata)
+    yield targets.nobody_above(kind, item.metadata, "spec.replicas")
     yield _no_autoscaler(snapshot, kind, item)
     if kind == "StatefulSet" and replicas < now:
         yield _claims_stay(raw)
@@ -183,8 +183,12 @@ def _end(snapshot: Snapshot, params: ScaleParams, item: Workload) -> Blast:
         claims=pods.claims(mine),
         endpoints=lost,
         alerts=firing.lines(snapshot, params.namespace, names),
-        sentence=f"All {count(len(mine), 'pod')} end and none comes back until it is scaled up. {_ASKS_NOBODY}",
+        sentence=f"{_all(len(mine))} none comes back until it is scaled up. {_ASKS_NOBODY}",
     )
+
+
+def _all(pods_there: int) -> str:
+    return "Its only pod ends and" if pods_there == 1 else f"All {pods_there} pods end and"
 
 
 ACTION = Action(

@@ -20,15 +20,10 @@ KINDS: dict[str, str] = {
     "StatefulSet": "statefulsets.apps",
     "DaemonSet": "daemonsets.apps",
 }
+#: what the Prometheus operator makes StatefulSets from (facts K28)
+_PROMETHEUS = ("Prometheus", "Alertmanager", "ThanosRuler")
 DEPLOYMENTS = KINDS["Deployment"]
 REPLICA_SETS = "replicasets.apps"
-
-#: how an operator's workload is restarted or changed instead (facts K28)
-_THROUGH = {
-    "Prometheus": "spec.podMetadata.annotations",
-    "Alertmanager": "spec.podMetadata.annotations",
-    "ThanosRuler": "spec.podMetadata.annotations",
-}
 
 
 def needs(kind: str, namespace: str) -> Iterable[Need]:
@@ -139,18 +134,21 @@ def _owned(metadata: Meta, uids: set[str]) -> bool:
     return owner is not None and owner.uid in uids
 
 
-def nobody_above(kind: str, metadata: Meta) -> Precondition:
-    """No operator makes this workload: it would set back at once what is changed here (facts K28)."""
+def nobody_above(kind: str, metadata: Meta, through: str = "its spec") -> Precondition:
+    """No operator makes this workload: it would set back at once what is changed here (facts K28).
+
+    ``through``: the field to change instead, of a custom resource of the Prometheus operator.
+    """
     sentence = "No operator stands above it that would set it back"
     owner = controller(metadata)
     if owner is None:
         return Precondition(sentence, True, f"{kind} {metadata.name} has no controlling owner")
-    through = _THROUGH.get(owner.kind, "its spec")
+    field = through if owner.kind in _PROMETHEUS else "its spec"
     above = f"{clean(owner.kind, 80)} {clean(owner.name, 253)}"
     return Precondition(
         sentence,
         False,
-        f"{kind} {metadata.name} belongs to {above}, whose operator sets it back; change {through} of {above} instead",
+        f"{kind} {metadata.name} belongs to {above}, whose operator sets it back; change {field} of {above} instead",
     )
 
 
