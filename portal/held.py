@@ -1,4 +1,4 @@
-"""The live parts that say what holds runs back and who decides: approvals, the stop, broken glass, freezes.
+"""The live parts about runs as a list: which are at work, what holds them back (stop, glass, freezes), who decides.
 
 One function a kind of topic (:mod:`portal.topics`): the topic's name, the role that looks and the moment become HTML by
 the id of the element it replaces.
@@ -47,6 +47,15 @@ def _freezes(name: str, _: Role, at: datetime) -> dict[str, str]:
     return {"freezes": _html("freezes", **holding.read().shown(at, tier))}
 
 
+def _run_row(name: str, _: Role, __: datetime) -> dict[str, str]:
+    found = running.find_run(name)
+    return {f"run-row-{found.pk}": _html("run_row", run=running.row_of(found))} if found is not None else {}
+
+
+def _runs_head(_: str, __: Role, ___: datetime) -> dict[str, str]:
+    return {"runs-head": _html("runs_head", active=running.at_work())}
+
+
 def _policy(_: str, __: Role, at: datetime) -> dict[str, str]:
     return {"policy-head": _html("policy_head", **holding.read().shown(at))}
 
@@ -57,4 +66,6 @@ DRAW: dict[str, Callable[[str, Role, datetime], dict[str, str]]] = {
     "holds": _holds,
     "freezes": _freezes,
     "policy": _policy,
+    "run-row": _run_row,
+    "runs-head": _runs_head,
 }

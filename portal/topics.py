@@ -29,6 +29,8 @@ _NEEDS = {
     "firing": "checklists.view_board",
     "run": "deployments.view_run",
     "runs": "deployments.view_run",
+    "run-row": "deployments.view_run",
+    "runs-head": "deployments.view_run",
     "running": "deployments.view_run",
     "plan": "deployments.make_plan",
     "draft": "checklists.view_board",
@@ -45,8 +47,8 @@ _ALSO = {
     "phase": ("phase-bar", "phase-tile", "=board", "=headline"),
     "source": ("connection", "=sources-head"),
     "component": ("status", "=status-head", "=firing"),
-    "run": ("approval", "=runs", "=running"),
-    "runs": ("=running", "=board", "=approvals"),
+    "run": ("approval", "run-row", "=runs", "=runs-head", "=running"),
+    "runs": ("=runs-head", "=running", "=board", "=approvals"),
     "holds": ("=freezes", *(f"=freezes:{tier}" for tier in range(4)), "=policy"),
 }
 

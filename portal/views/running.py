@@ -184,9 +184,9 @@ def runs(request: HttpRequest) -> HttpResponse:
         wanted &= Q(requested_by__username__icontains=actor)
     found = list(Run.objects.filter(wanted).select_related("plan", "requested_by")[(page - 1) * PAGE : page * PAGE + 1])
     context = {
-        "rows": [_row(each) for each in found[:PAGE]],
+        "rows": [row_of(each) for each in found[:PAGE]],
         "total": Run.objects.count(),
-        "active": Run.objects.filter(state__in=[s.value for s in ACTIVE]).count(),
+        "active": at_work(),
         "states": [(s.value, shown(s.value).label) for s in RunState],
         "actions": [(a.slug, a.title) for a in registry.all_actions()],
         "state": state,
@@ -194,12 +194,18 @@ def runs(request: HttpRequest) -> HttpResponse:
         "actor": actor,
         "filtered": bool(state or action or actor),
         "more": older(request, page, len(found) > PAGE),
-        "topics": [f"run:{each.pk}" for each in found[:PAGE] if RunState(each.state) in ACTIVE],
+        "topics": ["runs-head", *(f"run-row:{each.pk}" for each in found[:PAGE] if RunState(each.state) in ACTIVE)],
     }
     return render(request, "pages/runs.html", context)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def at_work() -> int:
+    """How many runs are not over."""
+    return Run.objects.filter(state__in=[s.value for s in ACTIVE]).count()
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """A run in the list of runs."""
     ended = run.finished_at
     began = run.started_at or run.requested_at
     return {

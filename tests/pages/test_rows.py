@@ -49,6 +49,7 @@ def test_every_topic_of_a_page_gives_fragments_whose_targets_are_on_a_page(
         f"/items/{item}/",
         "/status/",
         "/settings/",
+        "/runs/",
         f"/runs/{run}/",
     )
     html = "".join(client.get(address).content.decode() for address in addresses)
@@ -107,7 +108,8 @@ def test_an_announcement_concerns_every_view_of_the_thing() -> None:
     assert rows.spread(["phase:3"]) == {"phase:3", "phase-tile:3", "phase-bar:3", "board", "headline"}
     assert rows.spread(["component:2"]) == {"component:2", "status:2", "status-head", "firing"}
     assert rows.spread(["source:a/b"]) == {"source:a/b", "connection:a/b", "sources-head"}
-    assert rows.spread(["runs", "run:x"]) == {"runs", "run:x", "running", "board", "approval:x", "approvals"}
+    listed = {"running", "runs-head", "run-row:x", "board", "approval:x", "approvals"}
+    assert rows.spread(["runs", "run:x"]) == {"runs", "run:x"} | listed
     freezes = {"freezes", *(f"freezes:{tier}" for tier in range(4))}
     assert rows.spread(["holds"]) == {"holds", "policy"} | freezes
     assert rows.spread(["check:1", "session:2"]) == {"check:1", "session:2"}

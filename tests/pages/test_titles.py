@@ -97,6 +97,7 @@ def test_the_live_parts_carry_the_state_of_the_title(run: Run, client_for: Clien
         f"plan:{wish.pk}": f"/plans/requests/{wish.pk}/",
         f"run:{run.pk}": f"/runs/{run.pk}/",
         "approvals": "/approvals/",
+        "runs-head": "/runs/",
         "policy": "/policy/",
         "sources-head": "/settings/",
     }
@@ -141,3 +142,16 @@ def test_options_that_are_no_longer_read_are_not_shown_as_how_the_cluster_stands
     assert "Repair in place" not in client.get("/decisions/grafana/").content.decode()
     assert title(client, "/decisions/").startswith("None to decide · ")
     assert "Nothing to decide now" in "".join(rows.render("decision:grafana", Role.OPERATOR))
+
+
+def test_the_list_of_runs_turns_by_itself(run: Run, client_for: ClientFor) -> None:
+    """It asked for the parts of a run's own page, of which it has none: a run at work stayed so until a reload."""
+    page = client_for(Role.VIEWER).get("/runs/").content.decode()
+    topic = f"run-row:{run.pk}"
+    assert topic in html.unescape(page).split("/live/?topics=")[1].split("&")[0].split(",")
+    assert {topic, "runs-head"} <= rows.spread([f"run:{run.pk}"])
+    Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED, finished_at=now())
+    (said,) = rows.render(topic, Role.VIEWER)
+    assert f'hx-target="#run-row-{run.pk}"' in said and "Succeeded" in said and f'id="run-row-{run.pk}"' in page
+    (head,) = rows.render("runs-head", Role.VIEWER)
+    assert "No run at work" in head and 'data-title="None at work"' in head
