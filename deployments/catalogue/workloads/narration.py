@@ -48,11 +48,14 @@ def tell(
 
 
 def held_up(snapshot: Snapshot, args: Mapping[str, Any]) -> str:
+    """:func:`held_up_by` of the pods of a wait with a ``selector``."""
+    return held_up_by(_pods(snapshot, args)) if args.get("selector") else ""
+
+
+def held_up_by(pods: Iterable[Pod]) -> str:
     """Which pod a wait waits for and why, as a sentence with a space before it; nothing while none is in trouble. Of
     several the youngest is named: that is the one this run made."""
-    if not args.get("selector"):
-        return ""
-    stuck = [(pod, found) for pod in _pods(snapshot, args) if (found := _stuck(pod)) is not None]
+    stuck = [(pod, found) for pod in pods if (found := _stuck(pod)) is not None]
     if not stuck:
         return ""
     # in two steps: the newest first, of one age by name

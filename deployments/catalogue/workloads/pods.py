@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from deployments.catalogue.seen import Line, Outlook, Seen
-from deployments.catalogue.workloads import targets
+from deployments.catalogue.workloads import narration, targets
 from integrations.kubernetes.jobs import Budget
 from integrations.kubernetes.objects import EndpointSlice, Pod, Service, Workload
 from integrations.kubernetes.parts import OwnerReference
@@ -219,6 +219,7 @@ def replaced(snapshot: Snapshot, args: Mapping[str, Any], memory: Mapping[str, A
         line = Line(f"{args['owner_kind']} {args['owner_name']}: {len(ready)} of {enough} pods ready", "good")
         return Seen(Outlook.MET, sentence, (*said, line), remembered)
     sentence = f"Waiting for the pod in its place: {len(ready)} of {enough} pods of {args['owner_name']} are ready."
+    sentence += narration.held_up_by(mine)
     return Seen(Outlook.NOT_YET, sentence, said, remembered)
 
 

@@ -175,6 +175,16 @@ def test_a_pod_of_a_replica_set_is_replaced_when_as_many_are_ready_as_are_wanted
     assert scene.look("pod_replaced", **args("web-3-aaaaa")).outlook is Outlook.MET
 
 
+def test_a_pod_in_its_place_that_does_not_start_says_why() -> None:
+    scene = Scene()
+    young = scene.get("pods", "web-3-aaaaa")
+    young["metadata"] |= {"name": "web-3-young", "uid": "young", "creationTimestamp": NOW}
+    why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available."}
+    young["status"] = {"phase": "Pending", "conditions": [why]}
+    seen = scene.look("pod_replaced", **args("web-3-aaaaa"))
+    assert seen.sentence.endswith("are ready. Pod web-3-young: no node takes it: 0/3 nodes are available.")
+
+
 def test_a_younger_ready_pod_is_enough_where_a_sibling_is_broken() -> None:
     scene = Scene()
     pod = scene.get("pods", "web-3-aaaaa")
