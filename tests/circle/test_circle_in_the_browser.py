@@ -97,7 +97,7 @@ def _watch_run(page: Page, stack: Stack, run: str) -> None:
     expect(page.locator(f"#run-evidence-{run}")).to_contain_text("Before")
     expect(page.locator(f"#run-head-{run}")).to_have_attribute("data-state", "verifying", timeout=90_000)
     expect(page.locator(f"#run-head-{run}")).to_have_attribute("data-state", "succeeded", timeout=90_000)
-    expect(page).to_have_title(re.compile(r"Run \d+"))
+    expect(page).to_have_title(re.compile(r"^Succeeded · Run \d+: .+ · Phaseboard$"))
     assert set(steps.evaluate_all("all => all.map(each => each.dataset.state)")) == {"done"}
     words = page.locator(f"#run-evidence-{run} tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.querySelectorAll('.was-now')].map(cell => cell.innerText.trim()))"
@@ -105,7 +105,7 @@ def _watch_run(page: Page, stack: Stack, run: str) -> None:
     assert words and all(len(pair) == 2 and pair[0] != pair[1] for pair in words), words
     count = int(stack.run(run)["line_count"])
     expect(page.locator(f"#L{count}")).to_be_attached()
-    numbers = page.locator("#log .ll").evaluate_all("lines => lines.map(line => Number(line.id.slice(1)))")
+    numbers = page.locator("#log .ll .no").evaluate_all("lines => lines.map(line => Number(line.id.slice(1)))")
     assert numbers == list(range(1, count + 1))
     assert loads == []
 
