@@ -32,6 +32,8 @@ class Cluster(Protocol):
 
     #: a client with an admin's rights, past every fault
     api: httpx.Client
+    #: whether a fault strikes calls to Alertmanager too, and not the API server alone
+    strikes_calls: bool
 
     def start(self, spawn: Spawn) -> None:
         """Start what is needed; returns when the scenario is there."""
@@ -55,6 +57,8 @@ class Cluster(Protocol):
 class LabCluster:
     """The lab's own API server. With ``own_identities`` the portal has the two identities of ``deploy/rbac.yaml``, and
     one admin for both without."""
+
+    strikes_calls = True
 
     def __init__(self, directory: Path, *, scenario: str, speed: float, own_identities: bool = False) -> None:
         self._directory, self._scenario, self._speed = directory, scenario, speed
@@ -90,6 +94,8 @@ class LabCluster:
 
 class RealCluster:
     """A real API server, given by an admin's kubeconfig and the file its audit log goes to (docs/reliability.md)."""
+
+    strikes_calls = False
 
     def __init__(self, directory: Path, *, scenario: str, speed: float, against: Path, audit: Path) -> None:
         self._directory, self._scenario, self._speed = directory, scenario, speed

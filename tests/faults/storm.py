@@ -178,7 +178,10 @@ def storm(
     for number in range(1, runs + 1):
         if not order:
             order = dice.sample(troubles, len(troubles))
-        outcome = one(stage, number, order.pop(), dice.choice(actions), dice)
+        trouble = order.pop()
+        unstruck = trouble.must_strike and not stage.cluster.strikes_calls
+        able = [make for make in actions if not (unstruck and make is deeds.silence)]
+        outcome = one(stage, number, trouble, dice.choice(able), dice)
         done.append(outcome)
         tell(outcome)
         if outcome.broken:

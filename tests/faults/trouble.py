@@ -32,6 +32,8 @@ class Trouble:
     clicks: int = 1
     #: actions that it cannot harm: they succeed
     spares: tuple[str, ...] = ()
+    #: it waits for its rule to strike, so the action must be one that is struck
+    must_strike: bool = False
 
 
 def _nothing(_stage: Stage, _dice: random.Random) -> str:
@@ -147,6 +149,7 @@ TROUBLES: tuple[Trouble, ...] = (
         _rule(action=f"delay:{_LATE}", count=1, **_WRITES),
         after=_dies_while_sending,
         heal=_clear,
+        must_strike=True,
     ),
     Trouble("E15 cancelled", _nothing, after=_cancel, ends=_EITHER),
     _struck("E20 500 before", action="status:500", count=2, **_WRITES),
