@@ -21,7 +21,8 @@ from portal.accounts.access import WRITE, lowest, may, member, requires, role
 from portal.checklists import choices, services
 from portal.checklists.models import Item, Phase, Project
 from portal.checklists.selectors import board, fetch, item_page, item_rows, phase_page, status_page
-from portal.checklists.selectors.shapes import Board, Group, Headline, HistoryBar, ItemRow, PhasePage
+from portal.checklists.selectors.shapes import Group, Headline, ItemRow
+from portal.checklists.selectors.wholes import Board, HistoryBar, PhasePage
 from portal.checklists.words import ROLL_UP
 from portal.views import firing, holding, remedies
 from portal.views.common import back, new_key, project, source_topics

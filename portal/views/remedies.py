@@ -17,7 +17,7 @@ from monitoring.models import Evidence
 from portal.accounts.access import lowest, may
 from portal.accounts.roles import Role
 from portal.checklists.models import Diagnosis, Item
-from portal.checklists.selectors.shapes import ItemPage
+from portal.checklists.selectors.wholes import ItemPage
 from portal.checklists.words import ItemWord
 
 #: names the item in the address of an action's page; no parameter can be called so, the word is Python's own

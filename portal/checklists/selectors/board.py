@@ -11,15 +11,9 @@ from portal.checklists.models import Project
 from portal.checklists.selectors.derive import roots
 from portal.checklists.selectors.load import State, load, revisions
 from portal.checklists.selectors.phase import card, current, parts
-from portal.checklists.selectors.shapes import (
-    Board,
-    Headline,
-    ItemRow,
-    Named,
-    NeedsYou,
-    PhaseCard,
-)
+from portal.checklists.selectors.shapes import Headline, ItemRow, Named, NeedsYou, PhaseCard
 from portal.checklists.selectors.status import ComponentFacts, component_facts, components, source_rows
+from portal.checklists.selectors.wholes import Board
 from portal.checklists.words import CANNOT_TELL, NOT_MET, PROVEN, RANK, ItemWord
 
 DAYS = 30

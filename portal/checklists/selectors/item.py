@@ -12,14 +12,8 @@ from deployments.models import Run
 from portal.checklists.models import Item, ItemSpan, Project, Report, RunItem
 from portal.checklists.selectors.load import State, load, named
 from portal.checklists.selectors.phase import card, current
-from portal.checklists.selectors.shapes import (
-    Attempt,
-    AttestationRow,
-    HistoryBar,
-    ItemPage,
-    ItemRow,
-    Named,
-)
+from portal.checklists.selectors.shapes import ItemRow, Named
+from portal.checklists.selectors.wholes import Attempt, AttestationRow, HistoryBar, ItemPage
 from portal.checklists.subjects import subject_of
 from portal.checklists.words import PROVEN, ItemWord
 

@@ -22,7 +22,8 @@ from portal.checklists.selectors import fetch
 from portal.checklists.selectors.derive import Derived, ItemFacts, PhaseFacts, Signed, attestation_row, derive
 from portal.checklists.selectors.fetch import ItemRecord
 from portal.checklists.selectors.memo import Memo
-from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, NeedsYou, ProjectRef, RunRef, RunRow
+from portal.checklists.selectors.shapes import CheckRow, ItemRow, Named, NeedsYou, RunRef, RunRow
+from portal.checklists.selectors.wholes import ProjectRef
 from portal.checklists.words import PROVEN, ItemWord
 
 #: numbers for what was derived together, for caches of what is drawn from it

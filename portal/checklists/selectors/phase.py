@@ -9,16 +9,8 @@ from datetime import datetime
 from portal.checklists.models import Phase
 from portal.checklists.selectors.derive import roots
 from portal.checklists.selectors.load import State, load
-from portal.checklists.selectors.shapes import (
-    Block,
-    Gate,
-    GateLine,
-    Group,
-    ItemRow,
-    Part,
-    PhaseCard,
-    PhasePage,
-)
+from portal.checklists.selectors.shapes import Block, Gate, GateLine, Group, ItemRow, Part, PhaseCard
+from portal.checklists.selectors.wholes import PhasePage
 from portal.checklists.words import NOT_MET, PROVEN, RANK, ROLL_UP, ItemWord, worst
 
 #: how a count reads after its number

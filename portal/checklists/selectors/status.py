@@ -14,8 +14,9 @@ from monitoring.models import Component, Source
 from monitoring.selectors import Reading, source_reading
 from portal.checklists.selectors import fetch
 from portal.checklists.selectors.prepared import Raw, prepared
-from portal.checklists.selectors.shapes import ComponentRow, Headline, Part, SourceRow, StatusPage
+from portal.checklists.selectors.shapes import ComponentRow, Headline, Part, SourceRow
 from portal.checklists.selectors.strips import History, Stretch, history, strip, until
+from portal.checklists.selectors.wholes import StatusPage
 from portal.checklists.words import CANNOT_TELL, NOT_MET, RANK, ROLL_UP, ItemWord, worst
 
 #: what is read, in the order in which it is shown
