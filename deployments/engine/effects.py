@@ -29,7 +29,7 @@ from deployments.fault import point
 from deployments.models import Step
 from deployments.states import RunState, StepState
 from integrations.errors import Conflict, SourceError
-from monitoring.snapshot import Missing
+from monitoring.snapshot import Missing, Snapshot
 
 #: a read older than this decides nothing any more
 FRESH_SECONDS = 2.0
@@ -128,7 +128,7 @@ def _spared(turn: Turn, live: Live) -> Pause | None:
     """Whether there is nothing left to do: then the step waits without a write. None: there is."""
     if turn.spec.unless is None:
         return None
-    seen = _judged(turn, turn.spec.unless, live)
+    seen = _judged(turn, turn.spec.unless, snapshot_of(turn.cluster.name, turn.spec, live))
     if seen.outlook == Outlook.UNKNOWN:
         return turn.end(RunState.REFUSED, seen.sentence, StepState.SKIPPED)
     if seen.outlook != Outlook.MET:
@@ -147,10 +147,11 @@ def _spared(turn: Turn, live: Live) -> Pause | None:
 
 def _guarded(turn: Turn, step: Step, live: Live) -> Pause | None:
     """The guards, on the object just read. None: all are met."""
-    if live is None:
+    if live is None or not turn.spec.guards:
         return None
+    snapshot = snapshot_of(turn.cluster.name, turn.spec, live)
     for guard in turn.spec.guards:
-        seen = _judged(turn, guard, live)
+        seen = _judged(turn, guard, snapshot)
         if seen.outlook == Outlook.MET:
             continue
         if seen.outlook == Outlook.NOT_YET:
@@ -159,11 +160,11 @@ def _guarded(turn: Turn, step: Step, live: Live) -> Pause | None:
     return None
 
 
-def _judged(turn: Turn, guard: Condition, live: Live) -> Seen:
+def _judged(turn: Turn, guard: Condition, snapshot: Snapshot) -> Seen:
     """What a guard says of the object just read. No plan is stored whose guards need more; of an older plan, what
     nobody reads would never be read: it refuses."""
     try:
-        return conditions.look(turn.condition(guard), snapshot_of(turn.cluster.name, turn.spec, live), {})
+        return conditions.look(turn.condition(guard), snapshot, {})
     except Missing as missing:
         said = f"{guard.name} guards “{turn.spec.title}” and cannot be judged: {missing}"
         return Seen(Outlook.UNKNOWN, f"{said} Nothing was sent; make a new plan.")

@@ -15,13 +15,14 @@ import msgspec
 from common.clock import now
 from deployments.catalogue import conditions
 from deployments.catalogue.action import StepSpec
+from integrations.kubernetes.decode import without_nulls
 from integrations.kubernetes.objects import type_of
 from monitoring.snapshot import Listing, Objects, Raw, Reply, Snapshot
 
 
 def snapshot_of(cluster: str, spec: StepSpec, raw: dict[str, Any] | None) -> Snapshot:
     """One object, or its absence, of the cluster of this name: decoded, and whole with all its fields."""
-    found = (msgspec.convert(_without_nulls(raw), type_of(spec.resource), strict=False),) if raw is not None else ()
+    found = (msgspec.convert(without_nulls(raw), type_of(spec.resource), strict=False),) if raw is not None else ()
     moment = now()
     return Snapshot(
         cluster,
@@ -42,12 +43,3 @@ def unreadable(cluster: str, spec: StepSpec, raw: dict[str, Any] | None) -> Iter
             if not snapshot.has(need):
                 said = f"“{spec.title}” is guarded by {condition.name}"
                 yield f"{said}, which needs more than the object it writes: {need}."
-
-
-def _without_nulls(value: Any) -> Any:
-    """Servers write ``null`` for what is left out; the structs say "left out" by defaults."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
-    return value

@@ -35,8 +35,7 @@ class DropContainerParams(DeploymentParams, frozen=True, kw_only=True):
 
 def needs(snapshot: Snapshot, params: DropContainerParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, and what their end touches."""
-    yield from rolling.needs(_KIND, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

@@ -46,8 +46,7 @@ class ResumeParams(DeploymentParams, frozen=True):
 
 def needs(snapshot: Snapshot, params: PauseParams | ResumeParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, and what their end touches."""
-    yield from rolling.needs(_KIND, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

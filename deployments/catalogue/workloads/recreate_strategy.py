@@ -41,8 +41,7 @@ class RecreateStrategyParams(Params, frozen=True):
 
 def needs(snapshot: Snapshot, params: RecreateStrategyParams) -> Iterable[Need]:
     """The Deployment, also whole, and what stands around it."""
-    yield from rolling.needs(_KIND, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
 
 

@@ -24,8 +24,7 @@ class RestartParams(WorkloadParams, frozen=True):
 
 def needs(snapshot: Snapshot, params: RestartParams) -> Iterable[Need]:
     """The workload, its pods, and what their end touches."""
-    yield from rolling.needs(params.kind, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, params.kind, params.namespace, params.name)
+    return rolling.needs_of(snapshot, params.kind, params.namespace, params.name)
 
 
 def draft(snapshot: Snapshot, params: RestartParams) -> PlanDraft:

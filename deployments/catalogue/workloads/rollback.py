@@ -31,8 +31,7 @@ class RollbackParams(DeploymentParams, frozen=True):
 
 def needs(snapshot: Snapshot, params: RollbackParams) -> Iterable[Need]:
     """The Deployment and its ReplicaSets, and the whole ReplicaSet of the revision."""
-    yield from rolling.needs(_KIND, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
     with suppress(Missing, CannotPlan):
         _, old = _revision(snapshot, params)

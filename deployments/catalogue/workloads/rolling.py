@@ -22,6 +22,12 @@ def needs(kind: str, namespace: str) -> Iterable[Need]:
     yield from ownership.needs()
 
 
+def needs_of(snapshot: Snapshot, kind: str, namespace: str, name: str) -> Iterable[Need]:
+    """The same for a workload that is asked for by name; of one that is not there also where its name is."""
+    yield from needs(kind, namespace)
+    yield from targets.elsewhere_needs(snapshot, kind, namespace, name)
+
+
 def strategy(kind: str, item: Workload) -> str:
     """The name of the strategy in force; the API's default where none is said."""
     chosen = item.spec.strategy if kind == "Deployment" else item.spec.update_strategy

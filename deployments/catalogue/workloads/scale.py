@@ -51,8 +51,7 @@ class ScaleParams(Params, frozen=True):
 
 def needs(snapshot: Snapshot, params: ScaleParams) -> Iterable[Need]:
     """The workload, its pods and what their end touches, autoscalers, and the whole workload to see who writes it."""
-    yield from rolling.needs(params.kind, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, params.kind, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, params.kind, params.namespace, params.name)
     yield Objects(_AUTOSCALERS, params.namespace)
     yield Raw(KINDS[params.kind], params.namespace, params.name)
     if params.replicas == 0:

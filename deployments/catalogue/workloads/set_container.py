@@ -86,8 +86,7 @@ class SetResourcesParams(DeploymentParams, frozen=True, kw_only=True):
 
 def needs(snapshot: Snapshot, params: SetImageParams | SetResourcesParams) -> Iterable[Need]:
     """The Deployment, also whole, its pods, what their end touches, and the nodes they may run on."""
-    yield from rolling.needs(_KIND, params.namespace)
-    yield from targets.elsewhere_needs(snapshot, _KIND, params.namespace, params.name)
+    yield from rolling.needs_of(snapshot, _KIND, params.namespace, params.name)
     yield Raw(DEPLOYMENTS, params.namespace, params.name)
     if isinstance(params, SetResourcesParams):
         yield Objects("nodes")
