@@ -18,7 +18,7 @@ from deployments.states import ACTIVE, RunState
 from monitoring.models import Source
 from portal.accounts.access import may, role
 from portal.accounts.roles import Role
-from portal.accounts.views import THEMES
+from portal.accounts.views import chosen_theme
 from portal.views import holding
 
 
@@ -81,12 +81,11 @@ def navigation(path: str, who: Role | None) -> list[list[Entry]]:
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame around each page."""
-    theme = request.COOKIES.get("theme", "")
     base: dict[str, Any] = {
         "cluster_name": settings.PORTAL_CLUSTER,
         "demo": settings.PORTAL_LAB,
         "production": settings.PORTAL_PRODUCTION,
-        "theme": theme if theme in THEMES[1:] else "",
+        "theme": chosen_theme(request),
         "keys": "off" if request.COOKIES.get("keys") == "off" else "on",
         "theme_choices": [("auto", "System"), ("light", "Light"), ("dark", "Dark")],
         "now_ms": int(now().timestamp() * 1000),

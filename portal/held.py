@@ -8,17 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
-
-from django.template.loader import render_to_string
 
 from portal.accounts.access import may
 from portal.accounts.roles import Role
+from portal.templatetags.drawn import part_html as _html
 from portal.views import approvalview, holding, running
-
-
-def _html(template: str, **context: Any) -> str:
-    return render_to_string(f"parts/{template}.html", context)
 
 
 def _approval(name: str, _: Role, at: datetime) -> dict[str, str]:

@@ -10,13 +10,11 @@ nothing is drawn for pages that do not show it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
@@ -33,8 +31,15 @@ from portal.checklists.selectors import State, fetch, item_page, load, page_of
 from portal.checklists.selectors.board import DAYS, headline, held_back, needs_you, note
 from portal.checklists.selectors.phase import card, current
 from portal.checklists.selectors.shapes import ComponentRow, ItemRow, PhaseCard, RunRow, SourceRow
-from portal.checklists.selectors.status import answering, component_facts, components, source_rows, status_page
+from portal.checklists.selectors.status import (
+    answering,
+    component_facts,
+    components,
+    components_headline,
+    source_rows,
+)
 from portal.templatetags.drawn import drawn
+from portal.templatetags.drawn import part_html as _html
 from portal.topics import allowed, spread
 from portal.views import approvalview, decisions, deploy, firing, holding, planpage, remedies, reports, running
 from portal.views.board import STATUS_DAYS, head_context, merged
@@ -73,10 +78,6 @@ def partial(target: str, html: str, swap: str = "outerMorph") -> str:
 _HASH = 64
 #: how a target is swapped that is not morphed into what it was
 _SWAPS = {"log-inbox": "innerHTML"}
-
-
-def _html(template: str, **context: Any) -> str:
-    return render_to_string(f"parts/{template}.html", context)
 
 
 @dataclass(slots=True)
@@ -142,10 +143,7 @@ class Batch:
             ahead = map(self._component_due, Component.objects.values_list("pk", flat=True))
             return min(filter(None, ahead), default=None)
         if kind == "sources-head":
-            rows = Source.objects.filter(cluster=settings.PORTAL_CLUSTER).values_list("name", flat=True)
-            return min(
-                filter(None, (self.due(f"source:{settings.PORTAL_CLUSTER}/{name}") for name in rows)), default=None
-            )
+            return min((row.falls_due for row in self._every_source() if row.falls_due), default=None)
         if kind in ("freezes", "approvals", "approval", "policy"):
             return self._freeze_change()
         return None
@@ -316,12 +314,16 @@ class Batch:
 
     def _status_head(self, _: str) -> dict[str, str]:
         """The days of the strips are left out: no word depends on them."""
-        return {"headline": _html("headline", headline=status_page(settings.PORTAL_CLUSTER, self.at, 1).headline)}
+        cluster = settings.PORTAL_CLUSTER
+        rows = components(component_facts(cluster, 1, self.at), self.readings(cluster), 1, self.at)
+        return {"headline": _html("headline", headline=components_headline(rows))}
 
     def _sources_head(self, _: str) -> dict[str, str]:
+        return {"sources-head": _html("sources_head", headline=answering(self._every_source()))}
+
+    def _every_source(self) -> Sequence[SourceRow]:
         cluster = settings.PORTAL_CLUSTER
-        rows = source_rows(cluster, list(Source.objects.filter(cluster=cluster)), self.at)
-        return {"sources-head": _html("sources_head", headline=answering(rows))}
+        return source_rows(cluster, list(Source.objects.filter(cluster=cluster)), self.at)
 
     def _firing(self, _: str) -> dict[str, str]:
         return {"firing": _html("firing", **firing.context(self.readings(settings.PORTAL_CLUSTER).values()))}

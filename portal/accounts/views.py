@@ -20,6 +20,12 @@ YEAR = 365 * 86_400
 THEMES = ("auto", "light", "dark")
 
 
+def chosen_theme(request: HttpRequest) -> str:
+    """The look somebody chose; empty where the system's counts."""
+    theme = request.COOKIES.get("theme", "")
+    return theme if theme in THEMES[1:] else ""
+
+
 class AppearanceForm(forms.Form):
     """What the account menu offers."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from django import template
 from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
-from django.template.loader import get_template
+from django.template.loader import get_template, render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from common.clock import now
@@ -31,6 +31,11 @@ _AGE = re.compile(r'(<time [^>]*data-observed-at="(\d+)" data-age="(\w+)"[^>]*>)
 _SEEN = "\x00seen\x00"
 _MOST_ROWS = 8192
 _MOST_PARTS = 64
+
+
+def part_html(template: str, **context: Any) -> str:
+    """A part of the pages, drawn anew."""
+    return render_to_string(f"parts/{template}.html", context)
 
 
 def aged(html: str, at: datetime) -> str:

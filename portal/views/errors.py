@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from common.clock import now
 from portal import times
 from portal.accounts.access import role
+from portal.accounts.views import chosen_theme
 
 _AWAY = "Nothing new is accepted while it is away; runs that were accepted go on when it is back."
 _CLICKED = "If you have just clicked, go back in a moment and send the same form again: it counts only once."
@@ -58,7 +59,7 @@ def _plain(request: HttpRequest, title: str, sentence: str, status: int, after: 
     if _script(request):
         said = f"{title}. {sentence} {after}".strip()
         return HttpResponse(said, status=status, content_type="text/plain; charset=utf-8")
-    theme, reads = request.COOKIES.get("theme", ""), request.method == "GET"
+    reads = request.method == "GET"
     shown = {
         "title": title,
         "sentence": sentence,
@@ -66,7 +67,7 @@ def _plain(request: HttpRequest, title: str, sentence: str, status: int, after: 
         "status": status,
         "again": reads and status >= 500,
         "retry": _RETRY if reads and status == 503 else 0,
-        "theme": theme if theme in ("light", "dark") else "",
+        "theme": chosen_theme(request),
         "at": times.stamp(now()),
         "icon": _static("favicon.svg"),
         "sheets": [sheet for sheet in map(_static, ("css/tokens.css", "css/app.css")) if sheet],

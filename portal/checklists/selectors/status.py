@@ -34,18 +34,20 @@ def status_page(cluster: str, now: datetime, days: int = 90, found: fetch.Readin
     """Every component and source of a cluster, from these readings of the same moment or its own."""
     found = found or fetch.readings(cluster, now)
     rows = components(component_facts(cluster, days, now), found.by_check, days, now)
-    oldest = min((row.observed_at for row in rows if row.observed_at is not None), default=None)
+    said = components_headline(rows)
     return StatusPage(
         cluster=cluster,
-        headline=_headline(rows, oldest),
+        headline=said,
         components=rows,
         sources=source_rows(cluster, found.sources, now),
-        oldest_at=oldest,
+        oldest_at=said.oldest_at,
         days=days,
     )
 
 
-def _headline(rows: Sequence[ComponentRow], oldest: datetime | None) -> Headline:
+def components_headline(rows: Sequence[ComponentRow]) -> Headline:
+    """How many components are in which word, and the sentence of the first that is not well."""
+    oldest = min((row.observed_at for row in rows if row.observed_at is not None), default=None)
     shown = []
     for word in ROLL_UP:
         number = sum(row.word is word for row in rows)
