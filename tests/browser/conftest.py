@@ -103,6 +103,11 @@ def browser() -> Iterator[Browser]:
     yield from launched()
 
 
+def live(page: Page) -> None:
+    """Wait until the page hears of changes."""
+    expect(page.locator("#pill")).to_have_attribute("data-link", "live")
+
+
 class Visitor:
     """A person at a browser. ``complaints`` is what the console said in warning or worse."""
 

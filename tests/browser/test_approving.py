@@ -8,17 +8,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Site, Visitor
+from tests.browser.conftest import Site, Visitor, live
 
 pytestmark = pytest.mark.browser
 #: every request is for a plan of its own
 digests = itertools.chain("123456789abcdef", "ghijklmnopqrstuvwxyz")
-
-
-def live(page: Page) -> None:
-    expect(page.locator("#pill")).to_have_attribute("data-link", "live")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Site, Visitor
+from tests.browser.conftest import Site, Visitor, live
 
 pytestmark = pytest.mark.browser
 #: of two letters: plans of other files have hashes of one
@@ -21,10 +21,6 @@ def planned(site: Site) -> dict[str, Any]:
     """A plan of its own that can be run."""
     found: dict[str, Any] = site.pull("plan", next(digests))
     return found
-
-
-def live(page: Page) -> None:
-    expect(page.locator("#pill")).to_have_attribute("data-link", "live")
 
 
 def loads(page: Page) -> list[str]:

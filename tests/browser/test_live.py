@@ -6,16 +6,12 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Request, expect
 
-from tests.browser.conftest import Site, Visitor
+from tests.browser.conftest import Site, Visitor, live
 
 pytestmark = pytest.mark.browser
 PHASE = "/phases/2-platform-services/"
-
-
-def live(page: Page) -> None:
-    expect(page.locator("#pill")).to_have_attribute("data-link", "live")
 
 
 def test_the_stream_connects_on_each_first_load_and_only_once(visitor: Visitor) -> None:

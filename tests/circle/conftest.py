@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -28,17 +29,22 @@ def measured() -> Callable[[str, float], None]:
     return lambda what, seconds: _measured.append(f"{what}: {seconds * 1000:.0f} ms")
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The portal with the demo cluster in the hour of the report."""
+def started(directory: Path) -> Iterator[Stack]:
+    """A portal of its own for a fixture, stopped when that ends. Skips where a program is missing."""
     for program in ("redis-server", "kubectl"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
-    running = Stack(tmp_path_factory.mktemp("portal"))
+    running = Stack(directory)
     try:
         yield running.started()
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The portal with the demo cluster in the hour of the report."""
+    yield from started(tmp_path_factory.mktemp("portal"))
 
 
 @pytest.fixture(scope="module")

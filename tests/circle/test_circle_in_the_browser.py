@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.circle.conftest import started
 from tests.circle.people import People
 from tests.circle.stack import PHASE, Stack
 
@@ -20,14 +20,7 @@ TITLE = "Resolve Grafana deployment"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A portal that nobody used before: with several processes, files of tests come in any order to a shared one."""
-    for program in ("redis-server", "kubectl"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    running = Stack(tmp_path_factory.mktemp("new-portal"))
-    try:
-        yield running.started()
-    finally:
-        running.stop()
+    yield from started(tmp_path_factory.mktemp("new-portal"))
 
 
 def _open_failing_item(page: Page, item: int) -> None:
